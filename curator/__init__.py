@@ -1,0 +1,5 @@
+"""Curate reasoning data and synthesise reasoning traces."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

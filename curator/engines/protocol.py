@@ -1,0 +1,145 @@
+"""What an operator may ask of a model, and what it gets back. No engine is imported here.
+
+Operators receive an `Engine` and nothing else: retries, pacing, budgets, the response store and prices live behind it.
+Failure is a value: a request that fails after its retries is a `Completion` with `finish_reason="error"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+FinishReason = Literal["stop", "length", "error", "content_filter"]
+
+# Capabilities an engine declares and an operator may want.
+GENERATE = "generate"  # messages in, text out
+PREFIX = "prefix"  # continue a given assistant prefix
+BAD_WORDS = "bad_words"  # strings that may not be generated
+LOGPROBS = "logprobs"  # log-probabilities of generated tokens
+PROMPT_LOGPROBS = "prompt_logprobs"  # log-probabilities of a given text
+SEED = "seed"  # per-request sampling seed
+TOKENIZE = "tokenize"  # exact token counts
+GRADIENTS = "gradients"  # per-sample gradients
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample. `max_tokens` counts completion tokens; `stop` strings are *kept* at the end of the text."""
+
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 0
+    max_tokens: int = 4096
+    stop: tuple[str, ...] = ()
+    bad_words: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt, `n` samples. `prefix`: assistant text to continue (not repeated in the completion's text).
+
+    `key` names the row for messages and logs; it is not part of the response key. `first_sample` numbers the samples
+    `first_sample .. first_sample+n-1`, so that asking for more later pays only for the new ones.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    n: int = 1
+    prefix: str = ""
+    logprobs: bool = False
+    first_sample: int = 0
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sample. `text` is the whole assistant text that was generated: thinking inline as `<think>...</think>`,
+    also where the server sent it in a separate field; a matched stop string is part of it; a given prefix is not.
+
+    `logprobs`: natural logs, one per generated token, or None.
+    `logprob_tokens`: the token strings they belong to.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    n_tokens: int = 0
+    n_prompt_tokens: int = 0
+    logprobs: tuple[float, ...] | None = None
+    logprob_tokens: tuple[str, ...] | None = None
+    error: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextScore:
+    """Log-probabilities (natural) of a given completion under the model, token by token.
+
+    `offsets`: start of each token in the completion, in characters. `truncated`: the text did not fit the context and
+    only its head was scored.
+    """
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    offsets: tuple[int, ...]
+    truncated: bool = False
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A model that can be asked. All methods may be called concurrently from one event loop."""
+
+    @property
+    def alias(self) -> str:
+        """The name the pipeline gives it."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Model name and revision, as recorded in rows."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides the text beside the request: kind, model, revision, template, endpoint. Part of every key."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        ...
+
+    @property
+    def max_context(self) -> int | None:
+        """Longest prompt plus completion, in tokens; None where unknown."""
+        ...
+
+    async def generate(self, request: Request) -> list[Completion]:
+        """Return `request.n` completions, in sample order. Never raises for a failed request: see `finish_reason`.
+
+        Raises:
+            EngineError: the engine is unusable (wrong key, unknown model, too many failures in a row).
+            BudgetSpent: the budget of this engine is used up.
+        """
+        ...
+
+    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+        """Return the log-probabilities of `text` as the assistant's answer to `messages`."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`; an estimate (4 characters a token) where `tokenize` is not among the capabilities."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way, free the model or the connections."""
+        ...

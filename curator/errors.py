@@ -1,0 +1,60 @@
+"""What a person can cause, as exceptions that print as one line, and the exit code of each kind."""
+
+from __future__ import annotations
+
+
+class CuratorError(Exception):
+    """A mistake or an outside failure that is told in one line, without a traceback.
+
+    The message gives the value, the limit and the way out. `exit_code` is what `curator` exits with:
+
+    | code | meaning |
+    |---|---|
+    | 0 | done |
+    | 1 | a defect of ours (traceback) |
+    | 2 | the pipeline or the command line is wrong (`check` would have said so) |
+    | 3 | input data cannot be read or does not fit |
+    | 4 | an engine or server failed for good |
+    | 5 | a budget is spent; the run can be resumed |
+    | 6 | another run holds the folder |
+    | 7 | the output cannot be written (disk full, no permission) |
+    | 130 | interrupted; what succeeded is kept |
+    """
+
+    exit_code = 1
+
+
+class CheckError(CuratorError):
+    """The pipeline, its settings or the command line are wrong."""
+
+    exit_code = 2
+
+
+class InputError(CuratorError):
+    """Input data cannot be read, or does not have the form a step needs."""
+
+    exit_code = 3
+
+
+class EngineError(CuratorError):
+    """An engine cannot be reached, refuses every request, or fails above the stated share."""
+
+    exit_code = 4
+
+
+class BudgetSpent(CuratorError):
+    """A budget of tokens or money is used up. What was answered is kept; raise the budget and run again."""
+
+    exit_code = 5
+
+
+class FolderLocked(CuratorError):
+    """Another live process runs in the same folder."""
+
+    exit_code = 6
+
+
+class OutputError(CuratorError):
+    """The output folder cannot be written."""
+
+    exit_code = 7

@@ -1,0 +1,262 @@
+"""The operator contract: what an operator declares, how it is registered, found and explained.
+
+An operator is a factory: a function with keyword settings that returns the function which does the work.
+The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
+inner function sees only rows. Five kinds, by what the inner function gets:
+
+| kind | inner function | runs |
+|---|---|---|
+| source | `() -> Iterator[Result]` | once, writes shards |
+| row | `(pa.Table) -> pa.Table or Result` | per shard, in worker processes |
+| model | `async (pa.Table) -> pa.Table or Result` | per shard, in the event loop, engines handed in |
+| table | `(View) -> Split` | on the whole relation, SQL in DuckDB |
+| sink | `(View, Sink) -> None` | last, writes files through the sink |
+
+`@operator` registers the factory and returns it unchanged.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import typing
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from curator import rows
+from curator.engines.protocol import Engine
+from curator.errors import CheckError
+
+Kind = Literal["source", "row", "model", "table", "sink"]
+Effect = Literal["marks", "keeps", "makes", "shapes"]
+Settings = Mapping[str, Any]
+Names = tuple[str, ...]
+F = TypeVar("F", bound=Callable[..., Any])
+
+DROPPED = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("evidence", pa.string())])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one call of a row, model or source operator gives back.
+
+    `table`: rows that go on. `dropped`: one row per dropped input row, schema `DROPPED` (the runner adds the row's
+    own columns and `dropped_by`). `counts`: numbers for the receipt, added up over all calls.
+    """
+
+    table: pa.Table
+    dropped: pa.Table | None = None
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+
+class View(Protocol):
+    """A whole table, as a table operator or a sink sees it: the relation `rows` on a DuckDB connection."""
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """A connection on which `rows` is a view; temporary tables made on it live for the step."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of `rows`."""
+        ...
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Stream `columns` of all rows, in stored order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a table operator gives back: two SQL queries on the view's connection.
+
+    `out`: the rows that go on, all columns. `dropped`: `row_id, reason, evidence` of the others, or None.
+    """
+
+    out: str
+    dropped: str | None = None
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Where a sink writes: a folder it cannot leave, and what the run knows about itself."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open `name` (relative, inside the folder) for writing; appears atomically when the sink ends."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The folder under construction, for libraries that write files themselves."""
+        ...
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
+        ...
+
+
+RowFn = Callable[[pa.Table], pa.Table | Result]
+ModelFn = Callable[[pa.Table], Awaitable[pa.Table | Result]]
+TableFn = Callable[[View], Split]
+SourceFn = Callable[[], Iterator[Result]]
+SinkFn = Callable[[View, Sink], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of an operator, read off its signature and docstring."""
+
+    name: str
+    type: Any
+    default: Any
+    required: bool
+    doc: str
+    is_engine: bool
+
+
+@dataclass(frozen=True)
+class Op:
+    """A registered operator. `needs`, `adds`, `drops` and `wants` are functions of the bound settings."""
+
+    name: str
+    kind: Kind
+    effect: Effect
+    version: int
+    factory: Callable[..., Any]
+    needs: Callable[[Settings], Names]
+    adds: Callable[[Settings], Mapping[str, pa.DataType]]
+    wants: Callable[[Settings], frozenset[str]]
+    reasons: Mapping[str, str]
+    reports: Mapping[str, str]
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.factory) or "").split("\n", 1)[0]
+
+    @property
+    def doc(self) -> str:
+        """The whole docstring, dedented."""
+        return inspect.getdoc(self.factory) or ""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Settings in signature order."""
+        hints = typing.get_type_hints(self.factory)
+        docs = _arg_docs(self.doc)
+        found = []
+        for p in inspect.signature(self.factory).parameters.values():
+            hint = hints.get(p.name, Any)
+            engine = hint is Engine or Engine in typing.get_args(hint)
+            required = p.default is inspect.Parameter.empty
+            default = None if required else p.default
+            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine))
+        return tuple(found)
+
+
+def _arg_docs(doc: str) -> dict[str, str]:
+    """Return setting -> text from the Google-style `Args:` block of a docstring."""
+    match = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.S | re.M)
+    if not match:
+        return {}
+    parts = re.split(r"^ {4}(\w+): ", match.group(1), flags=re.M)
+    return {name: re.sub(r"\s+", " ", text).strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+REGISTRY: dict[str, Op] = {}
+
+
+def _constant(value: Any) -> Callable[[Settings], Any]:
+    return value if callable(value) else lambda _settings: value
+
+
+def operator(
+    kind: Kind,
+    *,
+    effect: Effect,
+    version: int,
+    needs: Names | Callable[[Settings], Names] = (),
+    adds: Names | Mapping[str, pa.DataType] | Callable[[Settings], Mapping[str, pa.DataType]] = (),
+    wants: frozenset[str] | Callable[[Settings], frozenset[str]] = frozenset(),
+    reasons: Mapping[str, str] | None = None,
+    reports: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> Callable[[F], F]:
+    """Register a factory as an operator; the factory is returned unchanged.
+
+    Args:
+        kind: what the inner function gets, see the module docstring.
+        effect: `marks` (same rows, new columns), `keeps` (a subset, nothing edited), `makes` (new text or rows, old
+            columns untouched), `shapes` (changes what a row is). The runner checks it.
+        version: moves whenever the output may change; part of the receipt.
+        needs: columns that must exist; a tuple, or a function of the bound settings.
+        adds: columns that appear: names from `rows.COLUMNS`, or name -> Arrow type, or a function of the settings.
+        wants: engine capabilities (see `engines.protocol`) needed with these settings.
+        reasons: reason code -> meaning, the whole vocabulary of the operator's drops.
+        reports: title -> SQL over `rows` (the step's output), run once after the step and kept in its receipt.
+        name: defaults to the factory's name.
+    """
+    typed = rows.types(adds) if isinstance(adds, tuple) else adds
+
+    def register(factory: F) -> F:
+        label = name or factory.__name__
+        REGISTRY[label] = Op(
+            label, kind, effect, version, factory, _constant(needs), _constant(typed), _constant(wants),
+            reasons or {}, reports or {},
+        )  # fmt: skip
+        return factory
+
+    return register
+
+
+def builtin_names() -> list[str]:
+    """Names of the operators in `curator.ops`, from the file names, without importing them."""
+    folder = Path(__file__).parent / "ops"
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
+
+
+def entry_points() -> dict[str, str]:
+    """Third-party operators: name -> `module:function`, from the entry point group `curator.ops`."""
+    from importlib.metadata import entry_points as installed
+
+    return {e.name: e.value for e in installed(group="curator.ops")}
+
+
+def known_names() -> list[str]:
+    """All names `find` resolves without a `module:function`."""
+    return sorted({*builtin_names(), *entry_points()})
+
+
+def find(name: str) -> Op:
+    """Return the operator called `name`: built in, by entry point, or as `module:function`.
+
+    Raises:
+        KeyError: nothing has that name.
+        CheckError: the module cannot be imported, or the function is not an operator.
+    """
+    if name in builtin_names():
+        importlib.import_module(f"curator.ops.{name}")
+        return REGISTRY[name]
+    target = name if ":" in name else entry_points().get(name)
+    if target is None:
+        raise KeyError(name)
+    module, _, function = target.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as e:
+        msg = f"operator '{name}': cannot import {target} ({e})"
+        raise CheckError(msg) from e
+    for op in REGISTRY.values():
+        if op.factory is factory:
+            return op
+    msg = f"operator '{name}': {target} is not registered; decorate it with @curator.operator(...)"
+    raise CheckError(msg)

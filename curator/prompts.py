@@ -1,0 +1,110 @@
+"""Every prompt this package sends, in our own words, in one leaf module.
+
+They live together, and not beside their operators, because the embedded pocket model is trained on exactly
+these strings: `curator.pocket` reads this file, and a test fails when its fingerprint moves without the model
+being trained or evaluated again. None of these texts is a published prompt (LiteCoT's rewrite prompt is
+unpublished; the three section skeletons are those of the released `small-thoughts` code, named in our words).
+
+`fill` replaces only the named fields, so braces and backslashes in a problem are safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+GENERATE = "{problem}\n\nReason step by step, then put the final answer in \\boxed{}."
+
+JUDGE_DIFFICULTY = (
+    "How difficult is this problem: easy, medium or hard?\n\n"
+    "Problem:\n{problem}\n\n"
+    "Reply with one line: DIFFICULTY: and the level."
+)
+
+LEVELS = ("easy", "medium", "hard")
+
+# Section skeletons per level: small-thoughts `utils/prompt.py` (simple, moderate, complex), see specs core 1.2.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "easy": ("Analysis", "Approach", "Summary"),
+    "medium": ("Analysis", "Initial Approach", "Reflection", "Improvement", "Summary"),
+    "hard": (
+        "Analysis",
+        "Problem Decomposition",
+        "Sub-problem Processing",
+        "Integration",
+        "Overall Reflection",
+        "Final Optimization",
+        "Summary",
+    ),
+}
+
+_SKELETONS = "\n".join(f"{level}: " + ", ".join(f"**{name}**" for name in SECTIONS[level]) for level in LEVELS)
+
+_FORMAT = (
+    "Write only the sections of the level, each heading in bold on its own line:\n"
+    + _SKELETONS
+    + "\n\nThen write **Solution** and the final answer in \\boxed{}."
+)
+
+COMPRESS = (
+    "Rewrite a long solution so that its length fits the difficulty of the problem. "
+    "Keep every step that the answer rests on; leave out repetition, detours and second checks. "
+    "Do not change the final answer.\n\n"
+    "First judge the problem in one line, DIFFICULTY: and then easy, medium or hard. " + _FORMAT + "{budget}\n\n"
+    "Problem:\n{problem}\n\n"
+    "Long solution:\n{trace}"
+)
+
+# The level was decided elsewhere (a pass rate, a person): the teacher only rewrites.
+COMPRESS_AT_LEVEL = (
+    "Rewrite a long solution so that its length fits the difficulty of the problem. "
+    "Keep every step that the answer rests on; leave out repetition, detours and second checks. "
+    "Do not change the final answer.\n\n"
+    "The problem is {level}: begin with the line DIFFICULTY: {level}. " + _FORMAT + "{budget}\n\n"
+    "Problem:\n{problem}\n\n"
+    "Long solution:\n{trace}"
+)
+
+# The released code's form: no long trace, the reference answer instead (specs core 1.2, 1.7).
+COMPRESS_FROM_ANSWER = (
+    "Explain how to reach the answer of a problem, at a length that fits its difficulty.\n\n"
+    "First judge the problem in one line, DIFFICULTY: and then easy, medium or hard. " + _FORMAT + "{budget}\n\n"
+    "Problem:\n{problem}\n\n"
+    "Reference answer:\n{answer}"
+)
+
+BUDGET = "\n\nAim for at most {easy} tokens when easy, {medium} when medium and {hard} when hard."
+
+PROPOSE = (
+    "Here are some problems.\n\n{examples}\n\n"
+    "Write one new problem of the same kind, with other names and numbers. Reply with the problem only."
+)
+
+SAME_ANSWER = (
+    "Do the two answers to this problem mean the same?\n\n"
+    "Problem:\n{problem}\n\n"
+    "Reference answer: {reference}\nGiven answer: {answer}\n\n"
+    "Reply with one word, yes or no."
+)
+
+TEMPLATES: dict[str, str] = {
+    "generate": GENERATE,
+    "judge_difficulty": JUDGE_DIFFICULTY,
+    "compress": COMPRESS,
+    "compress_at_level": COMPRESS_AT_LEVEL,
+    "compress_from_answer": COMPRESS_FROM_ANSWER,
+    "budget": BUDGET,
+    "propose": PROPOSE,
+    "same_answer": SAME_ANSWER,
+}
+
+
+def fill(template: str, **fields: str) -> str:
+    """Return `template` with each `{name}` in `fields` replaced, in one pass; other braces stay as they are."""
+    return re.sub(r"\{([a-z_]+)\}", lambda m: fields.get(m.group(1), m.group(0)), template)
+
+
+def fingerprint() -> str:
+    """Return the SHA-256 (hex) of all templates: what the pocket model was trained on."""
+    joined = "\x00".join(f"{name}\x01{text}" for name, text in sorted(TEMPLATES.items()))
+    return hashlib.sha256(joined.encode()).hexdigest()

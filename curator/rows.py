@@ -1,0 +1,98 @@
+"""The vocabulary of columns: every column that two operators share, its Arrow type and what it means.
+
+Long format: one row is one problem; after `generate` one row is one sample of one problem.
+`row_id` is unique in every table. A row made from another carries its `parent_id`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Column(NamedTuple):
+    """One shared column: its Arrow type and one line of meaning."""
+
+    type: pa.DataType
+    meaning: str
+
+
+COLUMNS: dict[str, Column] = {
+    # identity
+    "row_id": Column(pa.string(), "unique id of the row in its table"),
+    "parent_id": Column(pa.string(), "row_id of the row this one was made from; null where it came from the input"),
+    "problem_id": Column(pa.string(), "id of the problem; shared by all samples of one problem"),
+    "sample_idx": Column(pa.int32(), "number of the sample within its problem, from 0"),
+    # problem
+    "problem": Column(pa.string(), "the question, as a person would read it"),
+    "answer": Column(pa.string(), "short reference answer; null where there is none"),
+    "solution": Column(pa.string(), "long human solution; null where there is none"),
+    "domain": Column(pa.string(), "math, code, science, ..."),
+    "source": Column(pa.string(), "where the problem came from"),
+    "license": Column(pa.string(), "licence of the source, as found"),
+    # sample
+    "trace": Column(pa.string(), "full assistant text, thinking included (inline <think>)"),
+    "think": Column(pa.string(), "thinking part of the trace; null where there is none"),
+    "response": Column(pa.string(), "text after the thinking part"),
+    "finish_reason": Column(pa.string(), "stop, length, error, or content_filter"),
+    "error": Column(pa.string(), "what went wrong where finish_reason is error"),
+    "engine": Column(pa.string(), "alias of the engine that wrote the trace"),
+    "model": Column(pa.string(), "model name and revision that wrote the trace"),
+    "n_tokens": Column(pa.int32(), "tokens of the trace, counted by the engine that wrote it"),
+    "n_prompt_tokens": Column(pa.int32(), "tokens of the prompt, counted by the engine"),
+    # verdict
+    "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),
+    "correct": Column(pa.bool_(), "true, false, or null where the verdict decides neither"),
+    "score": Column(pa.float64(), "graded score on the verifier's own scale"),
+    "predicted_answer": Column(pa.string(), "final answer found in the trace"),
+    "verifier": Column(pa.string(), "which verifier decided, with its version"),
+    "verdict_detail": Column(pa.string(), "why, in a few words"),
+    # group
+    "n": Column(pa.int32(), "samples of the problem that were decided"),
+    "n_ok": Column(pa.int32(), "samples judged correct"),
+    "n_undecided": Column(pa.int32(), "samples without a verdict, left out of n"),
+    "pass_rate": Column(pa.float64(), "n_ok / n; null where n is 0"),
+    "pass_rate_low": Column(pa.float64(), "lower end of the interval of pass_rate"),
+    "pass_rate_high": Column(pa.float64(), "upper end of the interval of pass_rate"),
+    # dedup and decontamination
+    "cluster_id": Column(pa.string(), "row_id of the kept row of the duplicate cluster"),
+    "dup_of": Column(pa.string(), "row_id of the row this one duplicates"),
+    "similarity": Column(pa.float64(), "similarity to dup_of, 0 to 1"),
+    "contaminated": Column(pa.bool_(), "true where the problem matches a benchmark item"),
+    "contamination": Column(pa.string(), "JSON list of hits: benchmark, item, matched spans, score, method"),
+    # compress (names of specs core 1.5)
+    "difficulty": Column(pa.string(), "easy, medium or hard; null where nobody judged"),
+    "difficulty_source": Column(pa.string(), "teacher, headings or pass_rate"),
+    "short_cot": Column(pa.string(), "the rewritten reasoning, sections included"),
+    "short_solution": Column(pa.string(), "the rewritten solution with the final answer"),
+    "final_answer_short": Column(pa.string(), "final answer of the rewrite"),
+    "tokens_long": Column(pa.int32(), "tokens of the supplied long trace"),
+    "tokens_short": Column(pa.int32(), "tokens of the rewrite, same tokenizer as tokens_long"),
+    "compression_ratio": Column(pa.float64(), "tokens_short / tokens_long"),
+    "verified": Column(pa.bool_(), "true where the rewrite was accepted"),
+    "reject_reason": Column(pa.string(), "why the last rewrite was not accepted"),
+    "n_attempts": Column(pa.int32(), "rewrites asked for"),
+    # dropped rows
+    "dropped_by": Column(pa.string(), "step that dropped the row"),
+    "reason": Column(pa.string(), "reason code, from the step's own vocabulary"),
+    "evidence": Column(pa.string(), "JSON: what the decision rests on"),
+}
+
+# What users call these columns elsewhere; `read` maps them (peers 7.4). Exact names win over aliases.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "row_id": ("id", "uuid", "query_id", "problem_idx"),
+    "problem": ("question", "prompt", "instruction", "query", "Problem", "Question", "question_content"),
+    "answer": ("ground_truth", "expected_answer", "gold", "gt", "final_answer", "Answer", "gold_answer"),
+    "solution": ("ground_truth_solution", "reference_solution"),
+    "trace": ("generation", "output", "completion", "long_cot", "text"),
+    "n_tokens": ("generated_token_count", "output_tokens"),
+    "finish_reason": ("finish",),
+    "domain": ("category", "problem_type"),
+    "source": ("data_source", "question_source", "benchmark"),
+}
+
+
+def types(names: tuple[str, ...]) -> dict[str, pa.DataType]:
+    """Return the Arrow type of each shared column in `names`. Raises KeyError for an unknown name."""
+    return {name: COLUMNS[name].type for name in names}

@@ -1,0 +1,29 @@
+"""Pure functions on model text, shared by operators."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+
+class Parts(NamedTuple):
+    """A trace taken apart. `closed` is False where the thinking was never closed (a truncated trace)."""
+
+    think: str | None
+    response: str
+    closed: bool
+
+
+def split_think(trace: str) -> Parts:
+    """Split a trace into thinking and response at the last `</think>`.
+
+    The opening tag is optional: chat templates that end with `<think>` leave it in the prompt. A trace with an opening
+    tag and no closing one is all thinking, `closed=False`; one with neither is all response.
+    """
+    head, close, tail = trace.rpartition(THINK_CLOSE)
+    if close:
+        return Parts(head.removeprefix("\n").lstrip().removeprefix(THINK_OPEN).strip("\n"), tail.lstrip("\n"), True)
+    if trace.lstrip().startswith(THINK_OPEN):
+        return Parts(trace.lstrip().removeprefix(THINK_OPEN).strip("\n"), "", False)
+    return Parts(None, trace, True)
