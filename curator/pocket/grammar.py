@@ -8,6 +8,7 @@ patterns, so that the two can not drift apart. Every choice here (templates, ran
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -119,8 +120,8 @@ class Problem:
 
     @property
     def digits(self) -> int:
-        """Digits of the largest number that is an operand or a result."""
-        return max(len(str(v)) for s in self.steps for v in (s.a, s.b, s.c))
+        """Digits of the largest number in the statement."""
+        return max(len(number) for number in re.findall(r"[0-9]+", self.text))
 
     @property
     def key(self) -> str:
@@ -129,8 +130,8 @@ class Problem:
 
     @property
     def level(self) -> str:
-        """easy, medium or hard by a fixed rule (ours): points = operations, plus 1 if a value has 4 digits."""
-        points = self.n_ops + (self.digits >= 4)
+        """easy, medium or hard by a fixed rule (ours): points = operations, plus 1 if a number of the statement has 3 digits."""
+        points = self.n_ops + (self.digits >= 3)
         return "easy" if points <= 2 else "medium" if points <= 4 else "hard"
 
 
