@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-NAMES = (
+NAMES = (  # noqa: SIM905 - a list of words reads better as words
     "Anna Ben Carla David Emma Felix Grace Hugo Iris Jack Kira Leon Maya Noah Olga Paul Rosa Sam Tina Umar Vera "
     "Will Yara Zoe"
 ).split()
-ITEMS = (
+ITEMS = (  # noqa: SIM905
     "apples pears plums books pens cards coins shells stamps stones beads balls cups eggs keys kites lamps nuts "
     "seeds roses tiles toys masks ropes"
 ).split()
@@ -130,7 +130,7 @@ class Problem:
 
     @property
     def level(self) -> str:
-        """easy, medium or hard by a fixed rule (ours): points = operations, plus 1 if a number of the statement has 3 digits."""
+        """easy, medium or hard by a fixed rule (ours): operations, plus 1 if a number of the statement has 3 digits."""
         points = self.n_ops + (self.digits >= 3)
         return "easy" if points <= 2 else "medium" if points <= 4 else "hard"
 
@@ -142,7 +142,7 @@ def apply(op: str, a: int, b: int) -> int | None:
     if op == "-":
         return a - b if b <= a else None
     if op == "*":
-        return a * b if 2 <= b <= 9 and 2 <= a and a * b <= LIMIT else None
+        return a * b if 2 <= b <= 9 and a >= 2 and a * b <= LIMIT else None
     if op == "/":
         return a // b if 2 <= b <= 9 and a >= b and a % b == 0 else None
     return a % b if 2 <= b <= 9 and a > b else None
@@ -261,7 +261,7 @@ def show(node: Node, space: str = "") -> str:
 
 
 def reduce(node: Node) -> tuple[Node, Step | None]:
-    """Do the first possible operation (left branch first): the smaller expression and the step; None when not allowed."""
+    """Do the first operation (left branch first): the smaller expression and the step, None when not allowed."""
     if isinstance(node, int):
         return node, None
     op, left, right = node

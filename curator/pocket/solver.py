@@ -181,7 +181,7 @@ def _parse_expression_problem(text: str) -> Problem | None:
     else:
         return None
     node = parse_expression(match["e"])
-    if node is None or isinstance(node, int):
+    if node is None or (isinstance(node, int) and not divisor):
         return None
     steps: list[Step] = []
     plan: list[str] = []

@@ -43,10 +43,14 @@ def split_of(problem: Problem) -> str:
     return next(name for name, (low, high) in SPLITS.items() if low <= bucket < high)
 
 
+def _unknown(split: str) -> str:
+    return f"unknown pocket split {split!r}; there are {', '.join(SPLITS)}"
+
+
 def make(split: str, index: int, seed: int = 0, n_ops: int | None = None) -> Problem:
     """Return problem `index` of a split, before planting; `n_ops` overrides the mix (another problem then)."""
     if split not in SPLITS:
-        raise ValueError(f"unknown pocket split {split!r}; there are {', '.join(SPLITS)}")
+        raise ValueError(_unknown(split))
     rng = _rng(split, seed, index, n_ops)
     count = n_ops or rng.choices(list(MIX), list(MIX.values()))[0]
     while True:
@@ -123,6 +127,6 @@ def rows(split: str, n: int | None = None, seed: int = 0) -> Iterator[dict[str, 
     Rows of `pocket-eval` that are repeated are those of seed 0.
     """
     if split not in SPLITS:
-        raise ValueError(f"unknown pocket split {split!r}; there are {', '.join(SPLITS)}")
+        raise ValueError(_unknown(split))
     for index in range(DEFAULT_ROWS[split] if n is None else n):
         yield row(split, index, seed)
