@@ -18,6 +18,7 @@ class CuratorError(Exception):
     | 5 | a budget is spent; the run can be resumed |
     | 6 | another run holds the folder |
     | 7 | the output cannot be written (disk full, no permission) |
+    | 8 | an operator failed: it raised, its process died, or it broke the law of rows it declares |
     | 130 | interrupted; what succeeded is kept |
     """
 
@@ -58,3 +59,9 @@ class OutputError(CuratorError):
     """The output folder cannot be written."""
 
     exit_code = 7
+
+
+class OperatorError(CuratorError):
+    """An operator raised, its worker process died, or its rows break the law it declares (see `Effect`)."""
+
+    exit_code = 8
