@@ -1,0 +1,193 @@
+"""SQL that users write: parsed before it runs, confined to `rows`, its mistakes told in one line.
+
+DuckDB's own parser gives the syntax tree (`json_serialize_sql`), so nothing here guesses at SQL with regular expressions.
+A connection that reads Parquet cannot switch file access off, so user SQL is confined by its tree instead: the only
+table is `rows`, the only table functions are those that make rows out of values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from curator.errors import CheckError
+
+TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
+# Not volatile by DuckDB's own list, but they read the environment or the configuration.
+OUTSIDE = frozenset({"getenv", "current_setting", "getvariable"})
+
+
+def quote(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Return `value` as an SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def uniform(seed: int, key: str) -> str:
+    """Return SQL for a UBIGINT that is uniform over `key` and depends on nothing but `seed` and `key`.
+
+    MD5, not DuckDB's `hash`: the latter may change between DuckDB versions, and with it the sample.
+    """
+    return f"md5_number_lower(concat({int(seed)}, ':', {key}))"
+
+
+def one_line(error: duckdb.Error) -> str:
+    """Return DuckDB's message without its picture of the query; candidate bindings stay."""
+    text = str(error).split("\n\nLINE")[0]
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@lru_cache(maxsize=256)
+def tree(query: str) -> dict[str, Any]:
+    """Parse one SELECT; return its syntax tree.
+
+    Raises:
+        CheckError: a syntax error, more than one statement, or not a SELECT.
+    """
+    with duckdb.connect() as con:
+        row = con.execute("select json_serialize_sql(?::varchar)", [query]).fetchone()
+    assert row is not None
+    found: dict[str, Any] = json.loads(row[0])
+    if found["error"]:
+        place = f" at character {found['position']}" if found.get("position") else ""
+        msg = f"SQL: {found['error_message']}{place}, in: {shorten(query)}"
+        raise CheckError(msg)
+    if len(found["statements"]) != 1:
+        msg = f"SQL: one SELECT is allowed, there are {len(found['statements'])}, in: {shorten(query)}"
+        raise CheckError(msg)
+    tree_: dict[str, Any] = found["statements"][0]["node"]
+    return tree_
+
+
+def shorten(text: str, limit: int = 120) -> str:
+    """Return `text` on one line, cut after `limit` characters."""
+    text = re.sub(r"\s+", " ", text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a syntax tree, parents first."""
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from nodes(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from nodes(child)
+
+
+@lru_cache(maxsize=1)
+def _volatile() -> frozenset[str]:
+    with duckdb.connect() as con:
+        found = con.execute(
+            "select distinct function_name from duckdb_functions() where stability in "
+            "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error'"
+        ).fetchall()
+    return frozenset(name for (name,) in found) | OUTSIDE
+
+
+def confine(query: str) -> None:
+    """Refuse SQL that reads anything but `rows`, or whose result two runs would not share.
+
+    Raises:
+        CheckError: names the table, function or clause, and what to write instead.
+    """
+    root = tree(query)
+    named = {e["key"] for n in nodes(root) for e in n.get("cte_map", {}).get("map", ()) if "key" in e}
+    for node in nodes(root):
+        kind = node.get("type")
+        if kind == "BASE_TABLE" and (node["table_name"] not in {"rows", *named} or node["schema_name"]):
+            msg = f"SQL: table '{node['table_name']}' is not there; the only table is rows"
+            raise CheckError(msg)
+        if kind == "TABLE_FUNCTION" and node["function"].get("function_name") not in TABLE_FUNCTIONS:
+            msg = f"SQL: {node['function'].get('function_name')}() reads outside the table; the only table is rows"
+            raise CheckError(msg)
+        if node.get("class") == "FUNCTION" and node.get("function_name") in _volatile():
+            msg = f"SQL: {node['function_name']}() differs from run to run; use md5(row_id) for chance, or a setting"
+            raise CheckError(msg)
+        if node.get("sample"):
+            msg = "SQL: TABLESAMPLE differs from run to run; use the sample operator"
+            raise CheckError(msg)
+
+
+def columns_of(expression: str) -> tuple[str, ...]:
+    """Return the columns a scalar SQL expression reads, in order of appearance.
+
+    Raises:
+        CheckError: the expression does not parse, or reaches outside `rows`.
+    """
+    query = f"select ({expression}\n) from rows"  # the line break ends a trailing comment
+    confine(query)
+    root = tree(query)
+    bound = {ref for n in nodes(root) if n.get("type") == "LAMBDA" for ref in _refs(n["lhs"])}
+    return tuple(dict.fromkeys(name for name in _refs(root["select_list"]) if name not in bound))
+
+
+def _refs(node: Any) -> Iterator[str]:
+    for n in nodes(node):
+        if n.get("type") == "COLUMN_REF":
+            path = n["column_names"]
+            yield path[1] if path[0] == "rows" and len(path) > 1 else path[0]
+
+
+def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str, pa.DataType]:
+    """Bind a query against an empty `rows` of these columns; return the columns of its result.
+
+    Raises:
+        CheckError: DuckDB's message on one line, with its candidate bindings.
+    """
+    confine(query)
+    schema = columns if isinstance(columns, pa.Schema) else pa.schema(list(columns.items()))
+    with duckdb.connect() as con:
+        con.register("rows", schema.empty_table())
+        try:
+            result = con.sql(query).to_arrow_table().schema
+        except duckdb.Error as e:
+            msg = f"SQL: {one_line(e)}"
+            raise CheckError(msg) from e
+    return {f.name: f.type for f in result}
+
+
+def check_where(where: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> None:
+    """Bind a filter; it must be a boolean.
+
+    Raises:
+        CheckError: it does not bind, or has another type.
+    """
+    (found,) = bind(f"select ({where}\n) as value from rows", columns).values()
+    if not pa.types.is_boolean(found):
+        msg = f"where: '{shorten(where)}' is {found}, not a condition; compare it with something"
+        raise CheckError(msg)
+
+
+def ordering(expression: str) -> tuple[str, str]:
+    """Split `expr`, `expr asc` or `expr desc` into (expr, direction). Ascending where nothing is said."""
+    match = re.fullmatch(r"(.*\S)\s+(asc|desc)", expression.strip(), re.S | re.I)
+    return (match[1], match[2].lower()) if match else (expression.strip(), "asc")
+
+
+def with_columns(schema: pa.Schema, new: Mapping[str, str]) -> str:
+    """Return a select list: all columns of `rows`, with `new` (name -> SQL) added, or replaced where they exist."""
+    old = {k: v for k, v in new.items() if k in schema.names}
+    fresh = {k: v for k, v in new.items() if k not in schema.names}
+    swap = ", ".join(f"{v} as {quote(k)}" for k, v in old.items())
+    add = "".join(f", {v} as {quote(k)}" for k, v in fresh.items())
+    return f"rows.*{f' replace ({swap})' if swap else ''}{add}"
+
+
+def evidence(columns: tuple[str, ...], **constants: str) -> str:
+    """Return SQL for an evidence JSON: the constants, then the given columns of `rows` (text cut at 200 characters)."""
+    fixed = [f"{quote(k)} := {literal(v)}" for k, v in constants.items()]
+    values = [f"{quote(c)} := rows.{quote(c)}" for c in columns]
+    packed = ", ".join([*fixed, f"\"row\" := struct_pack({', '.join(values)})"] if values else fixed)
+    return f"to_json(struct_pack({packed}))::varchar"
