@@ -25,14 +25,16 @@ import typing
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 
-import duckdb
 import pyarrow as pa
 
 from curator import rows
 from curator.engines.protocol import Engine
 from curator.errors import CheckError
+
+if TYPE_CHECKING:  # 0.1 s that `check` and `ops` need not pay
+    import duckdb
 
 Kind = Literal["source", "row", "model", "table", "sink"]
 Effect = Literal["marks", "keeps", "makes", "shapes"]
@@ -151,7 +153,7 @@ class Op:
     @property
     def settings(self) -> tuple[Setting, ...]:
         """Settings in signature order."""
-        hints = typing.get_type_hints(self.factory)
+        hints = typing.get_type_hints(self.factory, include_extras=True)
         docs = _arg_docs(self.doc)
         found = []
         for p in inspect.signature(self.factory).parameters.values():
@@ -260,3 +262,11 @@ def find(name: str) -> Op:
             return op
     msg = f"operator '{name}': {target} is not registered; decorate it with @curator.operator(...)"
     raise CheckError(msg)
+
+
+def spelling(op: Op) -> str:
+    """Return what a pipeline writes to get `op` back from `find`: its name, or `module:function`."""
+    target = f"{op.factory.__module__}:{op.factory.__qualname__}"
+    if target == f"curator.ops.{op.name}:{op.factory.__qualname__}":
+        return op.name
+    return next((name for name, value in entry_points().items() if value == target), target)

@@ -1,12 +1,25 @@
-"""A pipeline: engines and steps, built from YAML or from Python, the same object either way."""
+"""A pipeline: engines and steps, built from YAML or from Python, the same object either way.
+
+Everything a verb returns is a `Pipeline`, of one step at first; `|` joins two of them:
+
+    (cu.read("problems.parquet") | cu.dedup(on="problem") | cu.generate(engine=teacher, n=4)).run("runs/mine")
+
+Joining numbers the labels (`generate`, `generate-2`) and the aliases of engines that were given none, so that the
+same chain always gives the same pipeline.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from curator.op import Op
+from curator.errors import CheckError
+from curator.near import hint
+from curator.op import Op, find, known_names
+
+UNNAMED = "pipeline"
 
 
 @dataclass(frozen=True)
@@ -16,25 +29,57 @@ class Where:
     file: str = "<python>"
     line: int | None = None
 
+    def __str__(self) -> str:
+        """`file:line`, or the file alone."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake and where it was written."""
+
+    where: Where
+    message: str
+
+    def __str__(self) -> str:
+        """`file:line: message`; without the place where it is Python code."""
+        return self.message if self.where.file == "<python>" else f"{self.where}: {self.message}"
+
+
+@dataclass
+class Gaps:
+    """What of a page could not be built: labels with wrong settings, positions of steps before which one is missing."""
+
+    broken: set[str] = field(default_factory=set)
+    unknown: set[int] = field(default_factory=set)
+
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """One named engine as written: its kind and the settings of that kind (model, base_url, max_cost, ...)."""
+    """One named engine as written: its kind and the settings of that kind (model, base_url, max_cost, ...).
+
+    `named` is False where the alias was made up from the kind and may still be numbered.
+    """
 
     alias: str
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    where: Where = Where()
+    where: Where = field(default=Where(), compare=False)
+    named: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: an operator and the settings as written. `label` is unique in the pipeline (`generate-2`)."""
+    """One step: an operator and the settings as written. `label` is unique in the pipeline (`generate-2`).
+
+    Two steps are equal when they do the same, wherever they were written.
+    """
 
     label: str
     op: Op
     settings: Mapping[str, Any] = field(default_factory=dict)
-    where: Where = Where()
+    where: Where = field(default=Where(), compare=False)
+    lines: Mapping[str, Where] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def bound(self) -> dict[str, Any]:
@@ -42,13 +87,186 @@ class Step:
         defaults = {s.name: s.default for s in self.op.settings if not s.required}
         return {**defaults, **self.settings}
 
+    @property
+    def engines(self) -> dict[str, str]:
+        """Engine setting -> alias, for the engine settings that are set."""
+        bound = self.bound
+        return {s.name: bound[s.name] for s in self.op.settings if s.is_engine and bound.get(s.name) is not None}
+
 
 @dataclass(frozen=True)
 class Pipeline:
     """Engines and steps in order. `seed` decides every random choice."""
 
-    name: str
+    name: str = UNNAMED
     steps: tuple[Step, ...] = ()
     engines: Mapping[str, EngineSpec] = field(default_factory=dict)
     seed: int = 0
-    where: Where = Where()
+    where: Where = field(default=Where(), compare=False)
+    description: str = ""
+
+    def __or__(self, other: Pipeline) -> Pipeline:
+        """Return this pipeline followed by `other`. The first name, description and seed given win.
+
+        Raises:
+            CheckError: the two give one alias to different engines.
+        """
+        if not isinstance(other, Pipeline):
+            return NotImplemented
+        specs, renamed = _join_engines(self.engines, other.engines)
+        moved = tuple(_with_aliases(step, renamed) for step in other.steps)
+        return Pipeline(
+            name=other.name if self.name == UNNAMED else self.name,
+            steps=labelled((*self.steps, *moved)),
+            engines=specs,
+            seed=self.seed or other.seed,
+            where=self.where,
+            description=self.description or other.description,
+        )
+
+    def check(self) -> list[Problem]:
+        """Return every mistake that shows without reading a row or asking an engine; empty when there is none."""
+        from curator.check import check_pipeline
+
+        return check_pipeline(self)
+
+    def to_yaml(self) -> str:
+        """Return the page of YAML that builds this pipeline again.
+
+        Raises:
+            CheckError: a setting is a Python object that YAML cannot say.
+        """
+        from curator.yaml_io import dump
+
+        return dump(self)
+
+    def run(self, folder: str | Path | None = None, **options: Any) -> Any:
+        """Check and run the pipeline into `folder` (default `runs/<name>`) and return the `Run`.
+
+        Args:
+            folder: where everything goes; a folder of the same pipeline is resumed.
+            options: `workers`, `store`, `progress`, `limit`, as in `curator.run.local.run`.
+
+        Raises:
+            CheckError: `check` finds a mistake; the message lists all of them.
+        """
+        from curator.check import refuse
+        from curator.run.local import run  # the one import against the grain: the chain ends in a verb
+
+        refuse(self.check())
+        return run(self, Path(folder) if folder is not None else Path("runs") / self.name, **options)
+
+
+def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
+    """Return the pipeline of one step: what `cu.<verb>(...)` calls.
+
+    Args:
+        verb: a built-in name, the name of an entry point, or `module:function`.
+        first: at most one value, for the first setting of the operator.
+        settings: settings by name; an engine setting takes an `EngineSpec` or an alias.
+
+    Raises:
+        CheckError: no such operator, or a setting is unknown, missing or of the wrong type.
+    """
+    from curator.settings import bind
+
+    op = find_op(verb)
+    if first:
+        settings = {**_by_position(op, first, settings), **settings}
+    specs: dict[str, EngineSpec] = {}
+    for setting in op.settings:
+        spec = settings.get(setting.name)
+        if setting.is_engine and isinstance(spec, EngineSpec):
+            joined, renamed = _join_engines(specs, {spec.alias: spec})
+            specs = dict(joined)
+            settings[setting.name] = renamed.get(spec.alias, spec.alias)
+    bound, faults = bind(op, settings)
+    if faults:
+        msg = "\n".join(fault.message for fault in faults)
+        raise CheckError(msg)
+    return Pipeline(steps=(Step(op.name, op, bound),), engines=specs)
+
+
+def engine(kind: str, /, alias: str | None = None, **settings: Any) -> EngineSpec:
+    """Return an engine to hand to verbs: `teacher = cu.engine("openai", model="...", base_url="...")`.
+
+    Args:
+        kind: `openai`, `vllm`, `transformers`, `pocket`, `replay`, ...
+        alias: its name in the pipeline; by default the kind, numbered where several differ.
+        settings: settings of that kind. Keys never go here: give `api_key_env`, the variable that holds it.
+
+    Raises:
+        CheckError: no such kind, an unknown setting, a wrong type, or a secret.
+    """
+    from curator.settings import bind_engine
+
+    bound, faults = bind_engine(kind, settings)
+    if faults:
+        msg = "\n".join(f"engine: {fault.message}" for fault in faults)
+        raise CheckError(msg)
+    return EngineSpec(alias or kind, kind, bound, named=alias is not None)
+
+
+def find_op(verb: str) -> Op:
+    """Return the operator `verb`. Raises CheckError with the near miss where there is none."""
+    try:
+        return find(verb)
+    except KeyError:
+        msg = f"no operator '{verb}'{hint(verb, known_names())}"
+        raise CheckError(msg) from None
+
+
+def labelled(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps with their labels: the operator's name, then `name-2`, `name-3`."""
+    seen: dict[str, int] = {}
+    out = []
+    for one in steps:
+        count = seen[one.op.name] = seen.get(one.op.name, 0) + 1
+        out.append(replace(one, label=one.op.name if count == 1 else f"{one.op.name}-{count}"))
+    return tuple(out)
+
+
+def _by_position(op: Op, first: tuple[Any, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
+    names = [s.name for s in op.settings]
+    if len(first) > 1 or not names or names[0] in settings:
+        way = f"only {names[0]} may be given without its name" if names else "it has no settings"
+        msg = f"{op.name}: {len(first)} settings without a name; {way}"
+        raise CheckError(msg)
+    return {names[0]: first[0]}
+
+
+def _same(a: EngineSpec, b: EngineSpec) -> bool:
+    return (a.kind, a.settings) == (b.kind, b.settings)
+
+
+def _join_engines(
+    left: Mapping[str, EngineSpec], right: Mapping[str, EngineSpec]
+) -> tuple[dict[str, EngineSpec], dict[str, str]]:
+    """Return all engines, and old alias -> new alias for those of `right` that had to be numbered."""
+    specs, renamed = dict(left), {}
+    for alias, spec in sorted(right.items(), key=lambda item: not item[1].named):  # chosen names before made-up ones
+        if not spec.named:
+            alias = _free_alias(spec, specs)
+            renamed[spec.alias] = alias
+        elif alias in specs and not _same(specs[alias], spec):
+            msg = f"engine '{alias}' is given twice with different settings; give one of them another alias"
+            raise CheckError(msg)
+        specs[alias] = replace(spec, alias=alias)
+    return specs, renamed
+
+
+def _free_alias(spec: EngineSpec, taken: Mapping[str, EngineSpec]) -> str:
+    """Return the alias of an equal unnamed engine, or the kind, numbered until it is free."""
+    for alias, other in taken.items():
+        if not other.named and _same(other, spec):
+            return alias
+    alias, count = spec.kind, 1
+    while alias in taken:
+        count += 1
+        alias = f"{spec.kind}-{count}"
+    return alias
+
+
+def _with_aliases(one: Step, renamed: Mapping[str, str]) -> Step:
+    changed = {name: renamed[alias] for name, alias in one.engines.items() if renamed.get(alias, alias) != alias}
+    return replace(one, settings={**one.settings, **changed}) if changed else one

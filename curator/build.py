@@ -1,0 +1,189 @@
+"""From a page of YAML to a pipeline: names resolved, overrides written in, settings typed; every mistake noted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from curator import near
+from curator.errors import CheckError, CuratorError
+from curator.op import Op
+from curator.pipeline import UNNAMED, EngineSpec, Gaps, Pipeline, Problem, Step, Where, find_op
+from curator.settings import bind, bind_engine
+from curator.yaml_io import Page, scalar
+
+TOP = ("name", "description", "seed", "engines", "steps")
+ALIAS = re.compile(r"^[A-Za-z_][\w-]*$")
+NAME = re.compile(r"^[\w][\w. -]*$")
+
+
+class Builder:
+    """Builds what can be built of a page and notes everything else."""
+
+    def __init__(self, page: Page, problems: list[Problem]) -> None:
+        self.page, self.problems = page, problems
+        self.gaps = Gaps()
+
+    def build(self, overrides: Sequence[str], seed: int | None) -> Pipeline:
+        """Return the pipeline as far as the page and the overrides allow."""
+        data = self.page.data
+        if not isinstance(data, dict):
+            if not self.page.faults:
+                self.add("an empty page; a pipeline has name, engines and steps" if data is None else "not a mapping")
+            return Pipeline(where=Where(self.page.file))
+        for key in data:
+            if key not in TOP:
+                self.add(f"no top-level key '{key}'{near.hint(key, TOP)}", key)
+        found = self._verbs(data.get("steps"))
+        for text in overrides:
+            self._override(text, found)
+        engines = self._engines(data.get("engines"))
+        steps: list[Step] = []
+        for i, op, label in found:
+            if op is None:
+                self.gaps.unknown.add(len(steps))
+            else:
+                steps.append(self._step(i, op, label))
+        return Pipeline(
+            name=self._name(data.get("name")),
+            steps=tuple(steps),
+            engines=engines,
+            seed=seed if seed is not None else self._typed("seed", int, 0),
+            where=Where(self.page.file),
+            description=self._typed("description", str, ""),
+        )
+
+    def add(self, message: str, *path: str | int) -> None:
+        """Note a mistake at the place `path` of the page."""
+        self.problems.append(Problem(self.page.where(*path), message))
+
+    def _name(self, name: Any) -> str:
+        if name is None:
+            return Path(self.page.file).stem or UNNAMED
+        if not isinstance(name, str) or not NAME.match(name):
+            self.add(f"name wants letters, digits, '-', '_', '.' (it names a folder), got {near.shown(name)}", "name")
+            return UNNAMED
+        return name
+
+    def _typed(self, key: str, kind: type, default: Any) -> Any:
+        value = self.page.data.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind) or isinstance(value, bool):
+            wants = "a whole number" if kind is int else "text"
+            self.add(f"{key} wants {wants}, got {near.shown(value)}", key)
+            return default
+        return value
+
+    def _engines(self, data: Any) -> dict[str, EngineSpec]:
+        if data is not None and not isinstance(data, dict):
+            self.add(f"engines wants a mapping of alias to {{kind: ...}}, got {near.shown(data)}", "engines")
+        out = {}
+        for alias, spec in data.items() if isinstance(data, dict) else ():
+            at = ("engines", alias)
+            if not ALIAS.match(alias):
+                self.add(f"engine alias {near.shown(alias)} wants letters, digits, '-' and '_'", *at)
+            if not isinstance(spec, dict) or not isinstance(spec.get("kind"), str):
+                self.add(f"engine '{alias}' wants {{kind: ...}}, got {near.shown(spec)}", *at)
+                out[alias] = EngineSpec(alias, "", {}, self.page.where(*at))
+                continue
+            given = {k: v for k, v in spec.items() if k != "kind"}
+            bound, faults = bind_engine(spec["kind"], given)
+            for fault in faults:
+                self.add(f"engine '{alias}': {fault.message}", *at, *([fault.setting] if fault.setting else []))
+            out[alias] = EngineSpec(alias, spec["kind"], bound, self.page.where(*at))
+        return out
+
+    def _verbs(self, data: Any) -> list[tuple[int, Op | None, str]]:
+        """Return (position, operator, label) of every step; the operator is None where there is none of that name."""
+        if not isinstance(data, list) or not data:
+            self.add("steps wants a list, the first a source: `- read: {path: ...}`", "steps")
+            return []
+        found: list[tuple[int, Op | None, str]] = []
+        for i, item in enumerate(data):
+            if isinstance(item, str):
+                item = self.page.data["steps"][i] = {item: None}
+            if not isinstance(item, dict) or len(item) != 1:
+                self.add(f"a step is one verb and its settings, `- verb: {{...}}`, got {near.shown(item)}", "steps", i)
+                continue
+            verb = next(iter(item))
+            op = None
+            try:
+                op = find_op(verb)
+            except CuratorError as e:
+                self.add(str(e), "steps", i, verb)
+            found.append((i, op, op.name if op else verb.rpartition(":")[2]))
+        seen: dict[str, int] = {}
+        for at, (i, op, name) in enumerate(found):
+            seen[name] = seen.get(name, 0) + 1
+            found[at] = (i, op, name if seen[name] == 1 else f"{name}-{seen[name]}")
+        return found
+
+    def _step(self, i: int, op: Op, label: str) -> Step:
+        verb, settings = next(iter(self.page.data["steps"][i].items()))
+        at = ("steps", i, verb)
+        if settings is not None and not isinstance(settings, dict):
+            first = next((s.name for s in op.settings), None)
+            way = f"; write `{verb}: {{{first}: {settings}}}`" if first and not isinstance(settings, list) else ""
+            self.add(f"{verb} wants its settings by name, got {near.shown(settings)}{way}", *at)
+            self.gaps.broken.add(label)
+            settings = None
+        bound, faults = bind(op, settings or {})
+        for fault in faults:
+            self.add(fault.message, *at, *([fault.setting] if fault.setting else []))
+        if faults:
+            self.gaps.broken.add(label)
+        lines = {name: self.page.where(*at, name) for name in settings or {}}
+        return Step(label, op, bound, self.page.where(*at), lines)
+
+    def _override(self, text: str, found: list[tuple[int, Op | None, str]]) -> None:
+        """Write one `--set` into the page, so that it is judged like anything written there."""
+        where = Where(f"--set {text.partition('=')[0]}")
+
+        def wrong(message: str) -> None:
+            self.problems.append(Problem(where, message))
+
+        key, equals, value = text.partition("=")
+        parts = key.strip().split(".")
+        if not equals:
+            return wrong("wants key=value, such as steps.generate.n=8")
+        data = self.page.data
+        try:
+            parsed = scalar(value)
+        except CheckError as e:
+            return wrong(str(e))
+        if parts[0] in ("name", "description", "seed") and len(parts) == 1:
+            path: tuple[str | int, ...] = (parts[0],)
+        elif parts[0] == "steps" and len(parts) >= 3:
+            labels = {label: i for i, _, label in found}
+            if parts[1] not in labels:
+                return wrong(f"no step '{parts[1]}'{near.hint(parts[1], labels)}")
+            i = labels[parts[1]]
+            path = ("steps", i, next(iter(data["steps"][i])), *parts[2:])
+        elif parts[0] == "engines" and len(parts) >= 3:
+            aliases = data.get("engines")
+            known = list(aliases) if isinstance(aliases, dict) else []
+            if parts[1] not in known:
+                return wrong(f"no engine '{parts[1]}'{near.hint(parts[1], known)}")
+            path = tuple(parts)
+        else:
+            return wrong(
+                "sets steps.LABEL.SETTING, engines.ALIAS.SETTING, name, description or seed"
+                + near.hint(parts[0], ("steps", "engines", "name", "description", "seed"))
+            )
+        self._write(path, parsed, where, wrong)
+
+    def _write(self, path: tuple[str | int, ...], value: Any, where: Where, wrong: Callable[[str], None]) -> None:
+        node: Any = self.page.data
+        for key in path[:-1]:
+            child = node[key] if isinstance(node, list) else node.get(key)
+            if child is None:
+                child = node[key] = {}
+            if not isinstance(child, dict | list):
+                wrong(f"{key} is {near.shown(child)}, so nothing can be set inside it")
+                return
+            node = child
+        node[path[-1]] = value
+        self.page.overrides[path] = where.file

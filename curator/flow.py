@@ -1,0 +1,166 @@
+"""Which columns reach each step, as far as that can be known before the first row.
+
+A module of `curator.ops` may say more than `needs` and `adds` can, by functions beside its operator:
+
+- `columns(settings)`, of a source: the columns it will give, or None where only reading tells;
+- `output(settings, columns)`: the columns after the step, name -> Arrow type, given those before it;
+- `check(settings, columns)`: raises CheckError where the step cannot work on these columns (SQL that does not bind).
+
+An operator from elsewhere carries them as attributes of its factory.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from curator import rows
+from curator.errors import CuratorError
+from curator.near import nearest
+from curator.op import Op, builtin_names, find
+from curator.pipeline import Gaps, Pipeline, Problem, Step
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns that reach a step. `types`: None where the type is not known. `complete`: there are no others."""
+
+    types: Mapping[str, pa.DataType | None] = field(default_factory=dict)
+    complete: bool = False
+
+    def plus(self, more: Mapping[str, pa.DataType]) -> Columns:
+        """Return these columns and `more`."""
+        return Columns({**self.types, **more}, self.complete)
+
+    @property
+    def schema(self) -> dict[str, pa.DataType]:
+        """Name -> Arrow type; the null type, which fits anything, where the type is not known."""
+        return {name: kind if kind is not None else pa.null() for name, kind in self.types.items()}
+
+
+def check(pipeline: Pipeline, gaps: Gaps) -> list[Problem]:
+    """Return the steps that need a column no step before them gives, or that their own checks refuse."""
+    problems: list[Problem] = []
+    for _ in walk(pipeline, gaps, problems):
+        pass
+    return problems
+
+
+def walk(pipeline: Pipeline, gaps: Gaps, problems: list[Problem]) -> Iterator[tuple[Step, Columns]]:
+    """Yield every step with the columns after it; mistakes are added to `problems`."""
+    now = Columns()
+    for i, step in enumerate(pipeline.steps):
+        if i in gaps.unknown:
+            now = Columns(now.types)
+        if step.label in gaps.broken:
+            now = Columns({**now.types, **_quietly(step, "adds", {})})
+        else:
+            try:
+                _needed(step, now)
+                now = _after(step, now)
+            except CuratorError as e:
+                problems.append(Problem(_place(step, str(e)), _told(step, str(e))))
+                now = Columns({**now.types, **_quietly(step, "adds", {})}, now.complete and step.op.effect != "shapes")
+        yield step, now
+
+
+def hook(op: Op, name: str) -> Callable[..., Any] | None:
+    """Return the operator's own `columns`, `output` or `check`, where it has one."""
+    module = op.factory.__module__
+    if module.startswith("curator.ops."):
+        return getattr(sys.modules[module], name, None)
+    return getattr(op.factory, name, None)
+
+
+class _Lacks(CuratorError):
+    exit_code = 2
+
+
+def _needed(step: Step, now: Columns) -> None:
+    needs = step.op.needs(step.bound)
+    if now.complete:
+        lacking = [name for name in needs if name not in now.types]
+        if lacking:
+            raise _Lacks("; ".join(_lack(name, now) for name in lacking))
+    own = hook(step.op, "check")
+    if own is not None and now.complete:
+        _bound(own, step, now)
+
+
+def _after(step: Step, now: Columns) -> Columns:
+    settings = step.bound
+    if step.op.kind == "source":
+        own = hook(step.op, "columns")
+        names = own(settings) if own is not None else None
+        known = _typed(names) if names is not None else {}
+        return Columns(known, names is not None).plus(step.op.adds(settings))
+    adds = step.op.adds(settings)
+    if step.op.effect != "shapes":
+        return now.plus(adds)
+    own = hook(step.op, "output")
+    if own is None or not now.complete:
+        return Columns(adds)
+    found = _bound(own, step, now)
+    return Columns(found, complete=True) if found is not None else Columns(adds)
+
+
+def _bound(own: Callable[..., Any], step: Step, now: Columns) -> Any:
+    """Call `own`; where a column's type is not known, only a missing column counts as a mistake."""
+    try:
+        return own(step.bound, now.schema)
+    except CuratorError as e:
+        if None in now.types.values() and "not found" not in str(e):
+            return None
+        raise
+
+
+def _typed(names: Any) -> dict[str, pa.DataType | None]:
+    if isinstance(names, Mapping):
+        return dict(names)
+    return {name: rows.COLUMNS[name].type if name in rows.COLUMNS else None for name in names}
+
+
+def _lack(name: str, now: Columns) -> str:
+    close = nearest(name, now.types)
+    givers = _givers(name)
+    way = f"; did you mean '{close}'?" if close else f"; {' or '.join(givers)} adds it" if givers else ""
+    return f"needs column '{name}', which no step before it gives (there is {', '.join(now.types) or 'none'}){way}"
+
+
+def _givers(column: str) -> list[str]:
+    """Return the built-in operators that add `column` with their default settings."""
+    found = []
+    for name in builtin_names():
+        op = find(name)
+        try:
+            adds = op.adds({s.name: s.default for s in op.settings})
+        except Exception:  # defaults alone need not make sense to an operator; then it is not named
+            continue
+        if column in adds and op.kind != "source":
+            found.append(name)
+    return found
+
+
+def _quietly(step: Step, what: str, otherwise: Any) -> Any:
+    """Return `needs` or `adds` of a step whose settings are wrong, or `otherwise` where that fails."""
+    try:
+        return getattr(step.op, what)(step.bound)
+    except Exception:  # the settings are wrong, and that has been told
+        return otherwise
+
+
+def _place(step: Step, message: str) -> Any:
+    """Return where the setting was written that a message speaks of, or else the step."""
+    named = next((n for n in re.findall(r"\w+", message)[:4] if n in step.lines), None)
+    if named is None and message.startswith("SQL"):
+        named = next((n for n in ("where", "best", "query") if n in step.lines), None)
+    return step.lines[named] if named is not None else step.where
+
+
+def _told(step: Step, message: str) -> str:
+    return message if message.startswith((f"{step.label}:", f"{step.op.name}:")) else f"{step.label}: {message}"
