@@ -178,7 +178,7 @@ class Builder:
     def _write(self, path: tuple[str | int, ...], value: Any, where: Where, wrong: Callable[[str], None]) -> None:
         node: Any = self.page.data
         for key in path[:-1]:
-            child = node[key] if isinstance(node, list) else node.get(key)
+            child = node.get(key) if isinstance(node, dict) else node[key]
             if child is None:
                 child = node[key] = {}
             if not isinstance(child, dict | list):

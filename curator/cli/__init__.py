@@ -1,0 +1,62 @@
+"""The command line: thin. Each command calls one function of the package and prints what it returns.
+
+Nothing heavy is imported until a command needs it, so that `curator --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from curator.cli.app import app
+from curator.errors import CuratorError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 when done, else the code of `curator.errors`, 2 for a wrong command line."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        _ours()
+        code = app(arguments, prog_name="curator", standalone_mode=False)
+    except KeyboardInterrupt:
+        _say("interrupted; what succeeded is kept, and the same command goes on from there")
+        code = INTERRUPTED
+    except BrokenPipeError:  # `curator ops | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except CuratorError as e:
+        if debug:
+            raise
+        for line in str(e).splitlines():
+            _say(f"error: {line}")
+        code = e.exit_code
+    except Exception as e:
+        code = getattr(e, "exit_code", None)
+        show = getattr(e, "format_message", None)
+        if code is None or show is None:  # not a usage error: a defect of ours, told with its traceback
+            raise
+        _say(f"error: {show()}")
+        _say("try: curator --help")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _ours() -> None:
+    """Complain in one line where another package called `curator` lies over this one."""
+    import curator
+
+    name = "elasticsearch-curator"
+    folder = os.path.dirname(__file__.removesuffix("__init__.py").rstrip(os.sep))  # noqa: PTH120
+    if not hasattr(curator, "_NAMES"):
+        msg = f"the package 'curator' at {curator.__file__} is not trace-curator; is {name} installed beside it?"
+        raise CuratorError(msg + " Keep the two in different environments")
+    if os.path.isfile(os.path.join(folder, "indexlist.py")):  # noqa: PTH113, PTH118
+        _say(f"warning: {name} is installed in the same environment and shares the name 'curator'; separate them")

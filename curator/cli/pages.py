@@ -1,0 +1,114 @@
+"""Commands about pages and operators: check, plan, preview, ops, schema, init."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from curator.errors import CheckError, CuratorError, OutputError
+
+
+def check(files: Sequence[Path], sets: Sequence[str]) -> int:
+    """Print every mistake on stderr, or `ok`; return the exit code."""
+    from curator.check import check_file
+
+    code = 0
+    for file in files:
+        try:
+            pipeline, problems = check_file(file, sets)
+        except CuratorError as e:
+            print(f"error: {e}", file=sys.stderr)  # noqa: T201
+            code = max(code, e.exit_code)
+            continue
+        for problem in problems:
+            print(problem, file=sys.stderr)  # noqa: T201
+        if problems:
+            code = max(code, CheckError.exit_code)
+        else:
+            labels = " > ".join(step.label for step in pipeline.steps)
+            typer.echo(f"{file}: ok, {len(pipeline.steps)} steps: {labels}")
+    return code
+
+
+def plan(file: Path, sets: Sequence[str], limit: int | None, seed: int | None, store: Path | None) -> None:
+    """Print what the run would cost."""
+    from curator.check import load
+    from curator.cli.tables import show
+    from curator.run.plan import plan as planned
+
+    show(planned(load(file, sets, seed=seed), limit=limit, store=store))
+
+
+def preview(file: Path, sets: Sequence[str], rows: int, seed: int | None) -> None:
+    """Print a few rows after every step."""
+    from curator.check import load
+    from curator.cli.tables import show
+    from curator.run.preview import preview as previewed
+
+    show(previewed(load(file, sets, seed=seed), rows=rows))
+
+
+def ops(name: str | None) -> None:
+    """Print the list of operators, or one of them."""
+    from curator.docs import explain, listing
+    from curator.pipeline import find_op
+
+    if name is not None:
+        typer.echo(explain(find_op(name)))
+        return
+    for title, found in listing():
+        typer.echo(f"{title}")
+        width = max(len(op.name) for op in found)
+        for op in found:
+            typer.echo(f"  {op.name:<{width}}  {op.summary}")
+        typer.echo("")
+    typer.echo("curator ops NAME explains one.")
+
+
+def schema() -> None:
+    """Print the JSON schema."""
+    import json
+
+    from curator.schema import schema as pipelines
+
+    typer.echo(json.dumps(pipelines(), indent=2))
+
+
+STARTER = """\
+# {name}: what it is for, where the problems come from.
+# Run:    curator run {file}
+# Check:  curator check {file}      Cost:  curator plan {file}
+name: {stem}
+engines:
+  teacher: {{kind: pocket}}  # the embedded model; yours: {{kind: openai, model: ..., base_url: ...}}
+steps:
+  - read: {{path: builtin:pocket}}  # yours: problems.parquet, *.jsonl.zst, or a Hugging Face id
+  - dedup: {{on: problem}}
+  - generate: {{engine: teacher, n: 4}}
+  - verify:
+  - grade:
+  - select: {{where: correct, best: n_tokens, per: problem_id}}
+  - export: {{to: trl}}
+"""
+
+
+def init(file: Path) -> None:
+    """Write the starter page, never over a file.
+
+    Raises:
+        OutputError: the file exists, or cannot be written.
+    """
+    text = STARTER.format(name=file.name, file=file, stem=file.stem)
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        msg = f"'{file}' exists already; name another file"
+        raise OutputError(msg) from None
+    except OSError as e:
+        msg = f"cannot write '{file}': {e.strerror}"
+        raise OutputError(msg) from None
+    typer.echo(f"wrote {file}\nnext: curator check {file}; curator run {file}")
