@@ -1,0 +1,267 @@
+"""Do two answers mean the same? Structure here, leaves by a function handed in.
+
+Three answers: True, False, or an exception that says why nobody knows. In the main process the leaf function is
+`plain_leaf`, which knows exact rationals and equal text and raises `NeedsSympy` for everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from curator.maths.clean import clean, squeeze
+from curator.maths.extract import MAX_CHARS
+from curator.maths.numbers import digits_after_point, rational, rounds_to
+from curator.maths.shape import Group, Leaf, Matrix, Relation, Shape, Text, TooDeep, choice, shape
+
+
+class NeedsSympy(Exception):
+    """The comparison needs a computer algebra system: ask a worker."""
+
+
+class Unreadable(Exception):
+    """One of the answers cannot be read. `side`: gold or pred."""
+
+    def __init__(self, side: str, why: str) -> None:
+        super().__init__(side, why)
+        self.side, self.why = side, why
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The contested conventions.
+
+    `strict`: list order counts, 10% is 0.1 and not 10, a decimal equals only its exact value, units, bases and
+    variable names may not be missing on one side. Else (default) each of these is forgiven.
+    """
+
+    strict: bool = False
+
+
+LeafEq = Callable[[Leaf, Leaf, Rules], bool]
+RelEq = Callable[[Relation, Relation, Rules], bool]
+
+
+def plain_leaf(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
+    """Compare leaves without sympy: equal text, then exact rationals. Raises NeedsSympy for all other pairs."""
+    same_base = gold.base == pred.base or (not rules.strict and None in (gold.base, pred.base))
+    if gold.base or pred.base:
+        if squeeze(gold.latex) == squeeze(pred.latex):
+            return same_base
+        return gold.base != pred.base and _in_base(gold) is not None and _in_base(gold) == _in_base(pred)
+    if squeeze(gold.latex) == squeeze(pred.latex) and (gold.percent == pred.percent or not rules.strict):
+        return True
+    a, b = rational(gold.latex), rational(pred.latex)
+    if a is None or b is None:
+        raise NeedsSympy
+    return numbers_equal(a, b, gold, pred, rules)
+
+
+def numbers_equal(a: Fraction, b: Fraction, gold: Leaf, pred: Leaf, rules: Rules) -> bool:
+    """Compare exact values; forgiving rules allow 10% for 10 or 0.1, and 0.333333 for 1/3 (6 digits or more)."""
+    exact_a, exact_b = (a / 100 if gold.percent else a), (b / 100 if pred.percent else b)
+    if exact_a == exact_b:
+        return True
+    if rules.strict:
+        return False
+    if a == b and gold.percent != pred.percent:
+        return True
+    da, db = digits_after_point(gold.latex), digits_after_point(pred.latex)
+    if da is not None and db is None:
+        return rounds_to(b, a, da)
+    return db is not None and da is None and rounds_to(a, b, db)
+
+
+def _in_base(leaf: Leaf) -> int | None:
+    try:
+        return int(leaf.latex, leaf.base or 10)
+    except ValueError:
+        return None
+
+
+def _no_relation(_gold: Relation, _pred: Relation, _rules: Rules) -> bool:
+    raise NeedsSympy
+
+
+def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relation: RelEq = _no_relation) -> bool:
+    """Compare two answers as written.
+
+    Raises:
+        NeedsSympy: `leaf` or `relation` could not decide.
+        Unreadable: an answer is too long or nested too deeply.
+    """
+    for side, text in (("gold", gold), ("pred", pred)):
+        if len(text) > MAX_CHARS:
+            raise Unreadable(side, f"longer than {MAX_CHARS} characters")
+    a, b = clean(gold), clean(pred)
+    if a.text and squeeze(a.text) == squeeze(b.text) and a.base == b.base and a.percent == b.percent:
+        return True
+    letter = choice(gold)
+    if letter and _is_choice(gold):
+        return choice(pred) == letter
+    shapes = []
+    for side, text in (("gold", gold), ("pred", pred)):
+        try:
+            shapes.append(shape(text))
+        except (TooDeep, RecursionError) as e:
+            raise Unreadable(side, str(e)) from e
+    return _Comparison(rules, leaf, relation).same(*shapes)
+
+
+def _is_choice(gold: str) -> bool:
+    r"""A single capital letter in text or brackets, or alone, is a choice; `B` alone could be a variable: same test."""
+    return bool(re.fullmatch(r"\(?[A-J]\)?", re.sub(r"\\text(?:bf|rm)?\{([^{}]*)\}", r"\1", clean(gold).text).strip()))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    rules: Rules
+    leaf: LeafEq
+    relation: RelEq
+
+    def same(self, g: Shape, p: Shape) -> bool:
+        g, p = _simplify(g), _simplify(p)
+        if g == p:
+            return True
+        if isinstance(g, Relation) or isinstance(p, Relation):
+            return self._relations(g, p)
+        if isinstance(g, Text) or isinstance(p, Text):
+            return (
+                isinstance(g, Text) and isinstance(p, Text) and g.words.lower() == p.words.lower() or _same_words(g, p)
+            )
+        if isinstance(g, Matrix) or isinstance(p, Matrix):
+            return self._matrices(g, p)
+        if isinstance(g, Group) and isinstance(p, Group):
+            return self._groups(g, p)
+        if isinstance(g, Group) or isinstance(p, Group):
+            group, other = (g, p) if isinstance(g, Group) else (p, g)
+            return isinstance(group, Group) and len(group.items) == 1 and self.same(group.items[0], other)
+        return self.leaf(g, p, self.rules)
+
+    def _relations(self, g: Shape, p: Shape) -> bool:
+        if isinstance(g, Relation) and isinstance(p, Relation):
+            if g.name and p.name and _name(g.name) == _name(p.name):
+                return self.same(g.parts[-1], p.parts[-1])
+            return self.relation(g, p, self.rules)
+        one, other = (g, p) if isinstance(g, Relation) else (p, g)
+        assert isinstance(one, Relation)
+        if set(one.ops) == {"="} and not self.rules.strict and (one.name or _is_chain(one)):
+            return self.same(one.parts[-1], other)
+        return False
+
+    def _matrices(self, g: Shape, p: Shape) -> bool:
+        rows = [_rows(s, strict=self.rules.strict) for s in (g, p)]
+        a, b = rows
+        if a is None or b is None:
+            return False
+        if [len(r) for r in a] != [len(r) for r in b]:
+            if self.rules.strict or not (_is_vector(a) and _is_vector(b)):
+                return False
+            a, b = [[x for r in a for x in r]], [[x for r in b for x in r]]
+        return len(a) == len(b) and all(
+            len(x) == len(y) and all(map(self.same, x, y)) for x, y in zip(a, b, strict=True)
+        )
+
+    def _groups(self, g: Group, p: Group) -> bool:
+        kinds = {g.kind, p.kind}
+        if "union" in kinds and kinds <= {"union", "list", "set"}:
+            return self._unordered(g, p)
+        if "union" in kinds:
+            return False
+        if len(g.items) != len(p.items) and "set" not in kinds and "list" not in kinds:
+            return False
+        if kinds == {"tuple"} or kinds == {"span"}:
+            return (g.left, g.right) == (p.left, p.right) and self._ordered(g, p)
+        if kinds == {"tuple", "span"}:
+            return False
+        if kinds == {"set"} or (kinds == {"set", "list"} and not self.rules.strict):
+            return self._unordered(g, p)
+        if kinds == {"list"}:
+            return self._ordered(g, p) if self.rules.strict else self._unordered(g, p)
+        return not self.rules.strict and "span" not in kinds and self._ordered(g, p)
+
+    def _ordered(self, g: Group, p: Group) -> bool:
+        return len(g.items) == len(p.items) and all(map(self.same, g.items, p.items))
+
+    def _unordered(self, g: Group, p: Group) -> bool:
+        """Each item has a partner on the other side; repeats within a side count once."""
+        missing: NeedsSympy | None = None
+        for left, right in ((g.items, p.items), (p.items, g.items)):
+            for x in left:
+                found = False
+                for y in right:
+                    try:
+                        found = self.same(x, y)
+                    except NeedsSympy as e:
+                        missing = e
+                    if found:
+                        break
+                if not found:
+                    if missing:
+                        raise missing
+                    return False
+        return True
+
+
+def _simplify(s: Shape) -> Shape:
+    """A one-variable inequality becomes the interval it describes; `a = b = c` of named form keeps its name."""
+    if not isinstance(s, Relation):
+        return s
+    infinite = Leaf(r"\infty"), Leaf(r"-\infty")
+    if len(s.ops) == 1 and s.ops[0] in {"<", "<=", ">", ">="}:
+        op, (a, b) = s.ops[0], s.parts
+        if not _variable(a) and _variable(b):
+            a, b = b, a
+            op = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]  # type: ignore[assignment]
+        if _variable(a) and not _variable(b):
+            if op in {"<", "<="}:
+                return _span(infinite[1], b, "(", "]" if op == "<=" else ")")
+            return _span(b, infinite[0], "[" if op == ">=" else "(", ")")
+    if len(s.ops) == 2 and _variable(s.parts[1]):
+        low, _, high = s.parts
+        if set(s.ops) <= {"<", "<="}:
+            return _span(low, high, "[" if s.ops[0] == "<=" else "(", "]" if s.ops[1] == "<=" else ")")
+        if set(s.ops) <= {">", ">="}:
+            return _span(high, low, "[" if s.ops[1] == ">=" else "(", "]" if s.ops[0] == ">=" else ")")
+    return s
+
+
+def _span(low: Shape, high: Shape, left: str, right: str) -> Group:
+    return Group("tuple" if (left, right) == ("(", ")") else "span", (low, high), left, right)
+
+
+def _variable(s: Shape) -> bool:
+    return (
+        isinstance(s, Leaf)
+        and bool(re.fullmatch(r"\\?[a-zA-Z](?:[a-z]*)(?:_\{?\w+\}?)?", s.latex))
+        and (s.latex not in {"e", "i", r"\pi", r"\infty"})
+    )
+
+
+def _is_chain(r: Relation) -> bool:
+    """`7 - 2 = 5` or `x = 3 = 6/2`: only equalities, and no variable in front of the first sign, or a name there."""
+    return isinstance(r.parts[0], Leaf) and not re.search(r"(?<!\\)(?<![A-Za-z])[a-zA-Z](?![A-Za-z])", r.parts[0].latex)
+
+
+def _name(name: str) -> str:
+    return re.sub(r"[\\{}\s_]|\(.*\)", "", name)
+
+
+def _same_words(g: Shape, p: Shape) -> bool:
+    """`\\text{even}` and `even` read as a product of variables have the same letters."""
+    text, other = (g, p) if isinstance(g, Text) else (p, g)
+    return isinstance(text, Text) and isinstance(other, Leaf) and squeeze(other.latex).lower() == text.words.lower()
+
+
+def _rows(s: Shape, *, strict: bool) -> list[list[Shape]] | None:
+    if isinstance(s, Matrix):
+        return [list(r) for r in s.rows]
+    if isinstance(s, Group) and not strict and s.kind in {"tuple", "list"}:
+        return [[i] for i in s.items]
+    return None
+
+
+def _is_vector(rows: list[list[Shape]]) -> bool:
+    return len(rows) == 1 or all(len(r) == 1 for r in rows)

@@ -1,0 +1,137 @@
+r"""Find the final answer in model text: the last `\boxed`, else the last final-answer phrase."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from curator.text import THINK_CLOSE, THINK_OPEN
+
+MAX_CHARS = 4000  # an answer longer than this is not compared; the longest MATH gold has 159
+_TAIL = 200_000  # phrases are looked for in the last characters only: linear work on a 50 MB trace
+_PHRASE = re.compile(
+    r"(?:(?:final|correct)\s+answer|\banswer|\bsolution)\*{0,2}\s*(?:\([^)\n]{0,40}\)\s*)?(?:(?:is|are)\b|[:=])\s*:?\s*",
+    re.I,
+)
+_HASHES = re.compile(r"^\s*####\s*(.+?)\s*$", re.M)
+_MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\n\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+_JOIN = re.compile(r"[\s$\\(),.;*\[\]]*(?:and|or|,|;)[\s$\\(),.;*\[\]]*|[\s$\\()]*")
+_BARE_LINE = 120
+
+
+class Found(NamedTuple):
+    """An answer found in text and how: `boxed`, `phrase`, `bare`; `text` None with how `none` or `truncated`."""
+
+    text: str | None
+    how: str
+
+
+def boxes(text: str) -> list[tuple[int, int, str]]:
+    r"""Return (start, end, content) of each closed `\boxed{...}` or `\fbox{...}`, outermost ones, in order."""
+    found: list[tuple[int, int, str]] = []
+    for m in re.finditer(r"\\(?:boxed|fbox)\s*", text):
+        if found and m.start() < found[-1][1]:
+            continue
+        if m.end() < len(text) and text[m.end()] == "{":
+            close = _closing(text, m.end())
+            if close is not None:
+                found.append((m.start(), close + 1, text[m.end() + 1 : close].strip()))
+        else:
+            bare = re.match(r"[^\s$.,{}\\]+", text[m.end() : m.end() + 40])
+            if bare:
+                found.append((m.start(), m.end() + bare.end(), bare.group()))
+    return found
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Position of the brace that closes the one at `start`, within `MAX_CHARS * 4` characters, else None."""
+    depth = 0
+    for m in re.finditer(r"\\.|[{}]", text[start : start + MAX_CHARS * 4], re.S):
+        if m.group() == "{":
+            depth += 1
+        elif m.group() == "}":
+            depth -= 1
+            if depth == 0:
+                return start + m.start()
+    return None
+
+
+def last_box(text: str) -> str | None:
+    r"""Return the content of the last box; boxes joined by "and", "or" or a comma count as one answer, `a, b`.
+
+    Repeats of one box next to each other are one. Empty boxes are skipped.
+    """
+    found = [b for b in boxes(text) if b[2]]
+    if not found:
+        return None
+    parts = [found[-1][2]]
+    for before, after in zip(reversed(found[:-1]), reversed(found), strict=False):
+        between = text[before[1] : after[0]]
+        if len(between) > 30 or not _JOIN.fullmatch(between):
+            break
+        if before[2] != parts[-1]:
+            parts.append(before[2])
+    return ", ".join(reversed(parts))
+
+
+def last_phrase(text: str) -> str | None:
+    """Return what follows the last "final answer is", "ANSWER:", "#### " and the like, or None."""
+    text = text[-_TAIL:]
+    hashes = _HASHES.findall(text)
+    if hashes:
+        return _trim(hashes[-1])
+    for m in reversed(list(_PHRASE.finditer(text))):
+        rest = text[m.end() :].lstrip(" \t*:\n")
+        line = rest.split("\n", 1)[0]
+        if rest.startswith(("\\[", "$$")):
+            line = rest[: MAX_CHARS + 4]
+        if not line.strip(" .*"):
+            continue
+        return _from_line(line)
+    return None
+
+
+def _from_line(line: str) -> str:
+    """The formula of a line when it has exactly one and little else, else the line up to its end."""
+    math = _MATH.match(line.lstrip("* "))
+    if math:
+        return next(g for g in math.groups() if g is not None).strip()
+    every = list(_MATH.finditer(line))
+    if len(every) == 1:
+        return next(g for g in every[0].groups() if g is not None).strip()
+    return _trim(line)
+
+
+def _trim(text: str) -> str:
+    text = re.split(r"(?<=[\w)\]}%$])\.(?:\s|$)", text.strip(), maxsplit=1)[0]
+    return text.strip().strip("*").strip().rstrip(".").strip()
+
+
+def final_answer(trace: str, *, finish_reason: str | None = None, opened: bool = False) -> Found:
+    r"""Find the final answer of a trace.
+
+    Looked for in the text after the last `</think>` first, then in the thinking: a box, then a phrase; a text of one
+    short line is its own answer. No number is picked out of running text: that makes false positives.
+
+    Args:
+        trace: assistant text, thinking included.
+        finish_reason: `length` marks a cut trace.
+        opened: the prompt ended with `<think>`, so a trace without a closing tag is an unfinished thought.
+
+    Returns:
+        `how` is `truncated` where nothing was found and the trace was cut or its thinking never closed.
+    """
+    thought, closed, response = trace.rpartition(THINK_CLOSE)
+    unfinished = not closed and (opened or trace.lstrip().startswith(THINK_OPEN))
+    for part in (response, thought):
+        if box := last_box(part):
+            return Found(box, "boxed")
+    if not unfinished:
+        if phrase := last_phrase(response):
+            return Found(phrase, "phrase")
+        lines = response.strip().splitlines()
+        if len(lines) == 1 and len(lines[0]) <= _BARE_LINE and finish_reason != "length":
+            return Found(_from_line(lines[0]), "bare")
+    if unfinished or finish_reason == "length":
+        return Found(None, "truncated")
+    return Found(None, "none")

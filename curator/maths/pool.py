@@ -1,0 +1,184 @@
+"""Worker processes that can be killed. Started by `subprocess`, so that daemonic workers, threads and notebooks may.
+
+A hung or dead worker costs the pair it worked on and nothing else: it is killed, started again, and the rest of the
+batch goes on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECYCLE = 20_000  # pairs before a worker is replaced: sympy's caches grow
+START_S = 120.0
+_ROOT = str(Path(__file__).resolve().parents[2])
+_CODE = f"import sys; sys.path.insert(0, {_ROOT!r}); from curator.maths.worker import main; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to compare; `limit_s` is CPU time."""
+
+    gold: str
+    pred: str
+    strict: bool = False
+    limit_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`equal` None where nobody knows, with `why`: timeout, `gold does not parse`, ...; `note` has details."""
+
+    equal: bool | None
+    why: str | None = None
+    note: str = ""
+
+
+class _Worker:
+    """One process and the pipes to it."""
+
+    def __init__(self) -> None:
+        self.served = 0
+        self.buffer = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.stdin, self.stdout = self.process.stdin.fileno(), self.process.stdout.fileno()
+        os.set_blocking(self.stdin, False)
+        ready = self._line(time.monotonic() + START_S)
+        if ready is None:
+            self.kill()
+            code = self.process.returncode
+            msg = f"the maths worker did not start (exit code {code}); `python -m curator.maths.worker` shows why"
+            raise RuntimeError(msg)
+
+    def _line(self, deadline: float, pending: deque[bytes] | None = None) -> dict[str, Any] | None:
+        """Read one reply, writing what is pending meanwhile. None: the deadline passed or the process died."""
+        while b"\n" not in self.buffer:
+            left = deadline - time.monotonic()
+            writing = [self.stdin] if pending else []
+            readable, writable, _ = select.select([self.stdout], writing, [], max(0.0, left))
+            if readable:
+                chunk = os.read(self.stdout, 65536)
+                if not chunk:
+                    return None
+                self.buffer += chunk
+            elif writable and pending:
+                try:
+                    sent = os.write(self.stdin, pending[0])
+                except (BrokenPipeError, BlockingIOError):
+                    sent = 0
+                    if self.process.poll() is not None:
+                        return None
+                if sent == len(pending[0]):
+                    pending.popleft()
+                else:
+                    pending[0] = pending[0][sent:]
+            elif left <= 0:
+                return None
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def serve(self, pairs: Sequence[Pair]) -> list[Reply]:
+        """Answer pairs in order, until one hangs or kills the process: that one is answered here and is the last."""
+        pending = deque(
+            json.dumps({"gold": p.gold, "pred": p.pred, "strict": p.strict, "limit_s": p.limit_s}).encode() + b"\n"
+            for p in pairs
+        )
+        replies: list[Reply] = []
+        for p in pairs:
+            reply = self._line(time.monotonic() + 6 * p.limit_s + 2, pending)
+            if reply is None:
+                replies.append(Reply(None, self._cause()))
+                self.kill()
+                break
+            replies.append(Reply(reply["equal"], reply["why"], reply.get("note", "")))
+        self.served += len(replies)
+        return replies
+
+    def _cause(self) -> str:
+        """Timeout where it hangs or the kernel stopped it for CPU time; else it died (memory)."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.2)
+        code = self.process.returncode
+        return "timeout" if code is None or code == -signal.SIGXCPU else f"the worker died (exit code {code})"
+
+    def kill(self) -> None:
+        """End the process now and free the pipes."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+
+
+class Pool:
+    """At most `size` workers, started when needed; safe to use from many threads."""
+
+    def __init__(self, size: int = 1) -> None:
+        self._free: list[_Worker] = []
+        self._slots = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+
+    def ask(self, pairs: Sequence[Pair]) -> list[Reply]:
+        """Compare all pairs, one worker, in order. Every pair gets a reply.
+
+        Raises:
+            RuntimeError: the worker cannot be started at all.
+        """
+        replies: list[Reply] = []
+        with self._slots:
+            while len(replies) < len(pairs):
+                with self._lock:
+                    worker = self._free.pop() if self._free else None
+                worker = worker or _Worker()
+                try:
+                    replies += worker.serve(pairs[len(replies) :])
+                except BaseException:
+                    worker.kill()
+                    raise
+                if worker.process.returncode is None and worker.served < RECYCLE:
+                    with self._lock:
+                        self._free.append(worker)
+                else:
+                    worker.kill()
+        return replies
+
+    def close(self) -> None:
+        """Kill the idle workers."""
+        with self._lock:
+            idle, self._free = self._free, []
+        for w in idle:
+            w.kill()
+
+
+_shared: tuple[int, Pool] | None = None
+_guard = threading.Lock()
+
+
+def shared() -> Pool:
+    """The pool of this process (a fork gets its own)."""
+    global _shared
+    with _guard:
+        if _shared is None or _shared[0] != os.getpid():
+            pool = Pool()
+            _shared = (os.getpid(), pool)
+            atexit.register(pool.close)
+        return _shared[1]

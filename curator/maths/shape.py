@@ -1,0 +1,309 @@
+r"""Take a normalised answer apart: list, tuple, set, interval, union, matrix, relation, text, or a leaf formula.
+
+Only brackets and separators are read here; a leaf stays LaTeX and is sympy's business (`symbolic`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from curator.maths.clean import clean, squeeze
+from curator.maths.numbers import rational
+
+MAX_DEPTH = 12
+MAX_ITEMS = 64
+
+Op = Literal["=", "<", ">", "<=", ">=", "!="]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A formula without structure of its own; `percent` and `base` as in `Clean`."""
+
+    latex: str
+    percent: bool = False
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words, lower case, without punctuation: a name, yes/no, a choice letter."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several items. `kind`: list `a, b` · tuple `(a, b)` · set `{a, b}` · span `[a, b]`, `(a, b]`, `[a, b)` · union.
+
+    `left`, `right`: the brackets of a tuple or span; `(1, 2)` is a point and an open interval alike.
+    """
+
+    kind: Literal["list", "tuple", "set", "span", "union"]
+    items: tuple[Shape, ...]
+    left: str = ""
+    right: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of a matrix or vector."""
+
+    rows: tuple[tuple[Shape, ...], ...]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """`parts[0] ops[0] parts[1] ...`. `name`: squeezed left side of `name = value` where that side is only a name."""
+
+    ops: tuple[Op, ...]
+    parts: tuple[Shape, ...]
+    name: str | None = None
+
+
+Shape = Leaf | Text | Group | Matrix | Relation
+
+_OPEN = {
+    "(": ")",
+    "[": "]",
+    "\\{": "\\}",
+    "{": "}",
+    "\\langle": "\\rangle",
+    "\\lfloor": "\\rfloor",
+    "\\lceil": "\\rceil",
+}
+_CLOSE = {*_OPEN.values()}
+_TOKEN = re.compile(r"\\begin\s*\{\w+\*?\}|\\end\s*\{\w+\*?\}|\\[A-Za-z]+|\\.|<=|>=|!=|==|.", re.S)
+_RELATIONS: dict[str, Op] = {
+    "=": "=", "==": "=", r"\equiv": "=", "<": "<", ">": ">", r"\le": "<=", r"\leqslant": "<=", "<=": "<=", r"\ge": ">=",
+    r"\geqslant": ">=", ">=": ">=", r"\ne": "!=", "!=": "!=", r"\approx": "=", r"\in": "=", r"\to": "=",
+}  # fmt: skip
+_MATRIX = re.compile(r"\\begin\s*\{([pbvBV]?matrix|smallmatrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\s*\{\1\}", re.S)
+_MATRIX_FENCE = re.compile(
+    r"^[(\[]\s*(\\begin\s*\{(?:matrix|smallmatrix|array)\}.*\\end\s*\{(?:matrix|smallmatrix|array)\})\s*[)\]]$", re.S
+)
+_NAME = re.compile(
+    r"\\?[A-Za-z]+(?:_?\{[^{}]*\}|_\w)?'*(?:\([^()]*\))?|\([A-Za-z](?:,\s?[A-Za-z])+\)|\\?[A-Za-z]+(?:\s[A-Za-z]+)*"
+)
+_WORD = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|hbox)\s*\{([^{}]*)\}")
+_PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z.]?")
+_FUNCTIONS = frozenset(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "sqrt",
+        "pi",
+        "max",
+        "min",
+        "lim",
+        "det",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+    ]
+)
+_CHOICE = re.compile(r"\(?([A-J])\)?[.:]?(?:\s.*)?", re.S)
+
+
+class TooDeep(ValueError):
+    """The answer is nested deeper than `MAX_DEPTH` or has more than `MAX_ITEMS` items on a level."""
+
+
+def tokens(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield (token, position, depth before it) of LaTeX text."""
+    depth = 0
+    for m in _TOKEN.finditer(text):
+        t = m.group()
+        if t in _CLOSE or t.startswith("\\end"):
+            depth -= 1
+        yield t, m.start(), depth
+        if t in _OPEN or t.startswith("\\begin"):
+            depth += 1
+
+
+def split(text: str, separators: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Split at the separators outside all brackets; return the parts and the separators between them."""
+    parts, found, start = [], [], 0
+    for t, at, depth in tokens(text):
+        if depth <= 0 and t in separators:
+            parts.append(text[start:at].strip())
+            found.append(t)
+            start = at + len(t)
+    return [*parts, text[start:].strip()], found
+
+
+@lru_cache(maxsize=8192)
+def shape(answer: str) -> Shape:
+    """Return the shape of an answer as written. Raises TooDeep."""
+    c = clean(answer)
+    return _shape(c.text, c.percent, c.base, 0)
+
+
+def _item(text: str, depth: int) -> Shape:
+    c = clean(text)
+    return _shape(c.text, c.percent, c.base, depth + 1)
+
+
+def _shape(s: str, percent: bool, base: int | None, depth: int) -> Shape:  # noqa: FBT001
+    if depth > MAX_DEPTH:
+        msg = f"answer is nested deeper than {MAX_DEPTH}"
+        raise TooDeep(msg)
+    if base is not None or rational(s) is not None:
+        return Leaf(s, percent, base)
+    if words := _words(s):
+        return words
+    if fenced := _MATRIX_FENCE.match(s):
+        s = fenced[1]
+    if m := _MATRIX.fullmatch(s):
+        return _matrix(m[2], depth)
+    for part in (_union, _list, _relation, _bracketed):
+        if (found := part(s, depth)) is not None:
+            return found
+    if (both := _plus_minus(s, depth)) is not None:
+        return both
+    return Leaf(s, percent)
+
+
+def _words(s: str) -> Text | None:
+    r"""Text if the answer is words: `\text{east}`, `no solution`, `(B)`; a short word may be a product of variables."""
+    bare = _WORD.sub(r" \1 ", s)
+    marked = bare != s
+    bare = re.sub(r"\s+", " ", bare).strip().strip(".").strip("{}").strip()
+    inner = bare.strip("()").strip()
+    if re.fullmatch(r"[A-J]", inner) and (marked or bare.startswith("(")):
+        return Text(inner)
+    if not _PROSE.fullmatch(inner):
+        prose = re.findall(r"[A-Za-z]{2,}", bare)
+        if len(prose) >= 4 and sum(map(len, prose)) > len(bare) / 2 and "\\" not in bare:
+            return Text(_plain(bare))
+        return None
+    if marked or " " in inner or (len(inner) > 3 and inner.lower() not in _FUNCTIONS) or inner.lower() in {"yes", "no"}:
+        return Text(_plain(inner)) if not (s.startswith("\\") and not marked) else None
+    return None
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"^(?:the|an|a) ", "", re.sub(r"[^\w]+", " ", words).strip().lower())
+
+
+def choice(answer: str) -> str | None:
+    r"""Return the letter of a multiple-choice answer, `B`, `(B)`, `\text{(B)}`, `B. 12`, or None."""
+    s = _WORD.sub(r"\1", clean(answer).text).strip()
+    m = _CHOICE.fullmatch(s)
+    if m and (len(s) == 1 or not s[1:2].isalnum()) and not re.match(r"[A-J]\s*[-+*/^=_\\]|[A-J]\s?\(", s):
+        return m[1]
+    return None
+
+
+def _matrix(body: str, depth: int) -> Matrix:
+    rows, _ = split(body, frozenset({"\\\\"}))
+    cells = tuple(tuple(_item(c, depth) for c in split(r, frozenset("&"))[0]) for r in rows if r)
+    _bound(len(cells) * max((len(r) for r in cells), default=0))
+    return Matrix(cells)
+
+
+def _bound(n: int) -> None:
+    if n > MAX_ITEMS:
+        msg = f"answer has {n} items, more than {MAX_ITEMS}"
+        raise TooDeep(msg)
+
+
+def _union(s: str, depth: int) -> Shape | None:
+    parts, found = split(s, frozenset({r"\cup", r"\bigcup"}))
+    if not found:
+        return None
+    lhs = re.match(r"^(\\?[A-Za-z]\w*)\s*(?:\\in|=)", parts[0])
+    if lhs:
+        parts[0] = parts[0][lhs.end() :]
+    _bound(len(parts))
+    return Group("union", tuple(_item(p, depth) for p in parts))
+
+
+def _list(s: str, depth: int) -> Shape | None:
+    if "," not in s and ";" not in s and " and " not in s and " or " not in s:
+        return None
+    plain = re.sub(r"\s*,?\s+(?:and|or)\s+", " , ", s)
+    parts, found = split(plain, frozenset(",;"))
+    parts = [p for p in parts if p and p not in {r"\ldots", r"\dots", "..."}]
+    if not found or len(parts) < 2:
+        return None
+    _bound(len(parts))
+    lhs = re.match(r"^((?:\\?[A-Za-z](?:_\w|_\{\w+\})?))\s*(?:\\in|=)\s*(?!.*=)", parts[0])
+    if lhs and not any(t in _RELATIONS for p in parts[1:] for t, _, d in tokens(p) if d <= 0):
+        parts[0] = parts[0][lhs.end() :]
+    return _flat(tuple(_item(p, depth) for p in parts))
+
+
+def _flat(items: tuple[Shape, ...]) -> Group:
+    """A list; items that are lists themselves (`1 \\pm \\sqrt{5}`) are spliced in."""
+    flat: list[Shape] = []
+    for i in items:
+        flat.extend(i.items if isinstance(i, Group) and i.kind == "list" else (i,))
+    return Group("list", tuple(flat))
+
+
+def _relation(s: str, depth: int) -> Shape | None:
+    parts, found = split(s, frozenset(_RELATIONS))
+    if not found:
+        return None
+    if any(not p for p in parts):
+        if found == ["="] and parts[1] and not parts[0]:
+            return _item(parts[1], depth)
+        return None
+    _bound(len(parts))
+    ops = tuple(_RELATIONS[f] for f in found)
+    name = squeeze(parts[0]) if set(ops) == {"="} and _is_name(parts[0]) else None
+    return Relation(ops, tuple(_item(p, depth) for p in parts), name)
+
+
+def _is_name(s: str) -> bool:
+    bare = _WORD.sub(r"\1", s).strip()
+    return bool(_NAME.fullmatch(bare)) and bare.lstrip("\\") not in {"pi", "e", "i", "infty"}
+
+
+def _bracketed(s: str, depth: int) -> Shape | None:
+    """`(a, b)`, `[a, b]`, `\\{a, b\\}`, `\\langle a, b \\rangle`, `{a}`, `(a)` when the brackets hold the whole."""
+    every = list(tokens(s))
+    if len(every) < 2 or every[0][0] not in _OPEN or every[-1][2] != 0 or every[-1][0] not in _CLOSE:
+        return None
+    if any(depth_ == 0 for _, _, depth_ in every[1:-1]):
+        return None
+    left, right = every[0][0], every[-1][0]
+    if left in {"\\lfloor", "\\lceil"}:
+        return None
+    inner = s[len(left) : every[-1][1]].strip()
+    parts, found = split(inner, frozenset(",;"))
+    parts = [p for p in parts if p]
+    _bound(len(parts))
+    if left == "\\{":
+        if any(t in {"|", ":", r"\mid"} for t, _, d in tokens(inner) if d <= 0):
+            return None
+        return Group("set", _flat(tuple(_item(p, depth) for p in parts)).items)
+    if left == "{" or not found:
+        return _item(inner, depth) if inner and left in "({" else None
+    items = tuple(_item(p, depth) for p in parts)
+    if len(items) == 2 and (left, right) in {("[", "]"), ("(", "]"), ("[", ")")}:
+        return Group("span", items, left, right)
+    return Group("tuple", items, left, right)
+
+
+def _plus_minus(s: str, depth: int) -> Shape | None:
+    if r"\pm" not in s and r"\mp" not in s:
+        return None
+    plus = s.replace(r"\pm", "+").replace(r"\mp", "-")
+    minus = s.replace(r"\pm", "-").replace(r"\mp", "+")
+    return Group("list", tuple(_item(re.sub(r"^\s*\+", "", p), depth) for p in (plus, minus)))

@@ -1,0 +1,266 @@
+r"""Leaves with sympy: bounded parse, exact zero test, high-precision evaluation. Runs only in a worker process.
+
+Numbers: the difference is evaluated to rising precision; a value that is surely not zero convicts. Formulas: an
+expanded polynomial decides; else the difference is evaluated at rational points. A pair that looks equal everywhere
+goes to sympy's exact simplifiers; only what they leave open is accepted on 100 digits at every point. So neither
+`1-1/e` against `1+1/e` nor `2^{-99}` against `2^{-98}` can be equal by rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import sympy
+from latex2sympy2_extended import latex2sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+from sympy.core.function import AppliedUndef
+
+from curator.maths.compare import NeedsSympy, Rules, numbers_equal, plain_leaf
+from curator.maths.numbers import digits_after_point
+from curator.maths.shape import Leaf, Relation
+
+MAX_DIGITS = 5_000  # of any number that is computed
+MAX_NODES = 2_000
+_CONFIG = ConversionConfig(lowercase_symbols=False)
+_DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
+_POINTS = tuple(sympy.Rational(p, q) for p, q in ((17, 5), (29, 7), (43, 13), (61, 11), (71, 19), (83, 23), (97, 17)))
+
+
+class Unparsable(Exception):
+    """The LaTeX parser does not read this text."""
+
+
+class TooBig(Exception):
+    """Evaluating would make a number of more than `MAX_DIGITS` digits, or the expression is too large."""
+
+
+def magnitude(e: Any) -> float:
+    """Return an upper bound of |log10 |e|| of the numbers that evaluating `e` makes. Raises TooBig."""
+    if not isinstance(e, sympy.Basic):
+        return 0.0
+    if e.is_Rational:
+        return float(max(len(str(abs(e.p))) if abs(e.p) < 10**4000 else MAX_DIGITS + 1, e.q.bit_length() * 0.302))
+    inner = [magnitude(a) for a in e.args]
+    size = 1.0 + sum(inner) if (e.is_Add or e.is_Mul) else max(inner, default=1.0)
+    if e.is_Pow and not e.args[1].free_symbols:
+        size = inner[0] * max(1.0, _bound(e.args[1]))
+    elif (
+        isinstance(e, sympy.factorial | sympy.gamma | sympy.binomial | sympy.functions.factorial2)
+        and not e.free_symbols
+    ):
+        top = _bound(e.args[0])
+        size = top * math.log10(max(top, 2))
+    elif isinstance(e, sympy.exp) and not e.free_symbols:
+        size = _bound(e.args[0])
+    if size > MAX_DIGITS:
+        raise TooBig
+    return size
+
+
+def _bound(e: Any) -> float:
+    """An upper bound of |e| for an expression without symbols whose parts are already bounded."""
+    digits = magnitude(e)
+    if digits > 8:
+        return 10.0**9
+    try:
+        return abs(complex(e.evalf(8)))
+    except (TypeError, ValueError, OverflowError):
+        return 10.0**9
+
+
+@lru_cache(maxsize=4096)
+def parse(latex: str) -> Any:
+    """Return the evaluated sympy expression of a leaf. Raises Unparsable, TooBig."""
+    text = _DECIMAL.sub(_exact_decimal, latex.replace(r"\cdotp", r"\cdot"))
+    text = re.sub(r"(?<=[\w)}])\s*\*\*\s*", "^", text).replace("*", r" \cdot ")
+    if text.count("^") > 60 or len(re.findall(r"\\binom\s*\{?\d{4,}", text)):
+        raise TooBig
+    try:
+        raw = latex2sympy(text, normalization_config=None, conversion_config=_CONFIG)
+    except (MemoryError, RecursionError) as e:
+        raise TooBig from e
+    except Exception as e:
+        raise Unparsable(str(e)[:80]) from e
+    if not isinstance(raw, sympy.Basic) or isinstance(raw, sympy.Tuple | sympy.Set):
+        raise Unparsable(type(raw).__name__)
+    if sum(1 for _ in sympy.preorder_traversal(raw)) > MAX_NODES:
+        raise TooBig
+    magnitude(raw)
+    done = raw.xreplace({sympy.Symbol("i"): sympy.I}) if not raw.has(sympy.Sum, sympy.Product) else raw
+    done = done.doit()
+    calls = {f: sympy.Symbol(str(f)) for f in done.atoms(AppliedUndef)}  # f(1): a number nobody knows
+    return done.xreplace(calls).xreplace({f: sympy.Rational(str(f)) for f in done.atoms(sympy.Float)})
+
+
+def _exact_decimal(m: re.Match[str]) -> str:
+    return rf"\frac{{{int(m[1] + m[2])}}}{{{10 ** len(m[2])}}}"
+
+
+def leaf_equal(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
+    """Compare two leaves: text and rationals first, then sympy. Raises Unparsable with the side, TooBig."""
+    try:
+        return plain_leaf(gold, pred, rules)
+    except NeedsSympy:
+        pass
+    sides = []
+    for side, leaf in (("gold", gold), ("pred", pred)):
+        try:
+            sides.append(parse(leaf.latex))
+        except Unparsable as e:
+            raise Unparsable(side, str(e)) from e
+        except TooBig:
+            sides.append(None)
+    a, b = sides
+    if a is None or b is None:
+        if a is None and b is None:
+            raise TooBig
+        return False  # one number is beyond any bound the other is within
+    return values_equal(a, b, gold, pred, rules)
+
+
+def values_equal(a: Any, b: Any, gold: Leaf, pred: Leaf, rules: Rules) -> bool:
+    """Compare two evaluated expressions under `rules`."""
+    if a.is_Rational and b.is_Rational:
+        return numbers_equal(Fraction(a.p, a.q), Fraction(b.p, b.q), gold, pred, rules)
+    scaled = (a / 100 if gold.percent else a), (b / 100 if pred.percent else b)
+    if identical(*scaled):
+        return True
+    if rules.strict:
+        return False
+    if gold.percent != pred.percent and identical(a, b):
+        return True
+    for exact, written, leaf in ((a, b, pred), (b, a, gold)):
+        decimals = digits_after_point(leaf.latex)
+        if decimals is not None and written.is_Rational and not exact.is_Rational and not exact.free_symbols:
+            return bool(abs(sympy.N(exact - written, 30)) < sympy.Rational(1, 10**decimals))
+    return identical(*_same_case(a, b))
+
+
+def _same_case(a: Any, b: Any) -> tuple[Any, Any]:
+    """Write symbols that differ only by upper and lower case alike, where neither side uses both."""
+    names = [{s.name.lower(): s for s in e.free_symbols} for e in (a, b)]
+    if any(len(n) != len(e.free_symbols) for n, e in zip(names, (a, b), strict=True)) or set(names[0]) != set(names[1]):
+        return a, b
+    return a, b.xreplace({names[1][k]: names[0][k] for k in names[0]})
+
+
+def identical(a: Any, b: Any) -> bool:
+    """True where `a` and `b` are the same number or the same function of their symbols."""
+    if a == b:
+        return True
+    infinite = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
+    if a in infinite or b in infinite:
+        return False
+    if isinstance(a, sympy.logic.boolalg.Boolean) or isinstance(b, sympy.logic.boolalg.Boolean):
+        return False
+    d = a - b
+    if d.is_Rational:
+        return bool(d == 0)
+    d = sympy.expand(d)
+    if d == 0:
+        return True
+    symbols = sorted(d.free_symbols, key=str)
+    if symbols and d.is_polynomial(*symbols) and all(c.is_Rational for c in sympy.Poly(d, *symbols).coeffs()):
+        return False
+    seen = []
+    for p in _points(len(symbols)):
+        seen.append(_zero_at(a, b, dict(zip(symbols, p, strict=True))))
+        if seen[-1] is False:
+            return False
+    return _exactly_zero(d) or seen.count(True) >= min(3, len(seen))
+
+
+def _points(n: int) -> list[tuple[Any, ...]]:
+    """Rational points to evaluate at: generic positive ones, then some with signs; one empty point for numbers."""
+    if n == 0:
+        return [()]
+    shifted = [tuple(_POINTS[(i + k) % len(_POINTS)] + i // len(_POINTS) for i in range(n)) for k in range(3)]
+    return [*shifted, tuple(-x for x in shifted[0]), tuple(x if i % 2 else -x for i, x in enumerate(shifted[1]))]
+
+
+def _zero_at(a: Any, b: Any, point: dict[Any, Any]) -> bool | None:
+    """Is a - b zero at `point`: False is proven, True holds to 100 digits, None where it cannot be evaluated.
+
+    Where a side is not real at a negative point the domains differ, which proves nothing.
+    """
+    try:
+        x, y = a.subs(point), b.subs(point)
+        if any(v < 0 for v in point.values()) and not (x.is_real and y.is_real):
+            return None
+        d = x - y
+        if d.is_Rational:
+            return bool(d == 0)
+        value = d.evalf(15, maxn=400)
+        if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
+            return None
+        parts = value.as_real_imag()
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError, AttributeError):
+        return None
+    if any(p.is_Float and p._prec > 1 and abs(p) > sympy.Float("1e-100") for p in parts):
+        return False
+    return True if all(p.is_Float or p.is_Rational for p in parts) else None
+
+
+def _exactly_zero(d: Any) -> bool:
+    """Sympy's exact tests on a difference that looks like 0 at 100 digits; False where they do not decide."""
+    if d.count_ops() > 400:
+        return False
+    tests: tuple[Any, ...] = (lambda e: sympy.cancel(sympy.together(e)), sympy.radsimp, sympy.simplify)
+    for test in tests:
+        try:
+            left = test(d)
+        except (TypeError, ValueError, NotImplementedError, AttributeError, ZeroDivisionError, sympy.PolynomialError):
+            continue
+        if left == 0:
+            return True
+    return False
+
+
+def relation_equal(gold: Relation, pred: Relation, rules: Rules) -> bool:
+    """Equations are equal when one side-difference is a constant times the other, inequalities when it is positive.
+
+    Raises Unparsable, TooBig.
+    """
+    if len(gold.ops) != len(pred.ops):
+        return False
+    if len(gold.ops) > 1:
+        parts = zip(gold.parts, pred.parts, strict=True)
+        return gold.ops == pred.ops and all(
+            isinstance(g, Leaf) and isinstance(p, Leaf) and leaf_equal(g, p, rules) for g, p in parts
+        )
+    flip = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+    op, other = gold.ops[0], pred.ops[0]
+    if op != other and flip.get(op) != other:
+        return False
+    d, e = _difference(gold, "gold"), _difference(pred, "pred")
+    if op != other:
+        e = -e
+    if identical(d, e):
+        return True
+    if not e.free_symbols or d.free_symbols != e.free_symbols:
+        return False
+    factor = sympy.cancel(sympy.together(d / e))
+    if factor.free_symbols:
+        factor = sympy.simplify(factor)
+    if factor.free_symbols or factor == 0 or not factor.is_finite:
+        return False
+    return op in {"=", "!="} or bool(factor.is_positive)
+
+
+def _difference(r: Relation, side: str) -> Any:
+    if not all(isinstance(p, Leaf) for p in r.parts):
+        raise Unparsable(side, "relation between groups")
+    try:
+        left, right = (parse(p.latex) for p in r.parts if isinstance(p, Leaf))
+    except Unparsable as e:
+        raise Unparsable(side, str(e)) from e
+    return left - right
+
+
+def warm() -> None:
+    """Build the parser's tables once, before the first pair is on the clock."""
+    identical(parse(r"\sqrt{2}+x"), parse("x+1"))

@@ -1,0 +1,82 @@
+"""The worker process: reads pairs as JSON lines, answers each with a JSON line. Started by `pool`.
+
+A pair has a CPU limit: a timer raises inside Python code, and the kernel kills the process one second later where C
+code does not come back. Memory is bounded by the address space. Only JSON is read; no text is evaluated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import resource
+import signal
+import sys
+from typing import Any
+
+MEMORY = 2 << 30  # bytes of address space: sympy takes 0.3 GiB, 5,000-digit numbers next to nothing
+
+
+class OutOfTime(BaseException):
+    """CPU time of the pair is used up; not an Exception, so that no `except Exception` in a library swallows it."""
+
+
+def _alarm(_signal: int, _frame: object) -> None:
+    raise OutOfTime
+
+
+def limits(seconds: float) -> None:
+    """Arm the soft timer (CPU `seconds`, then every 0.2 s) and move the kernel's limit to one second later."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds + 1), hard))
+    signal.setitimer(signal.ITIMER_PROF, seconds, 0.2)
+
+
+def answer(pair: dict[str, Any]) -> dict[str, Any]:
+    """Compare one pair {gold, pred, strict}. Returns {equal: true|false|null, why}; why is null where decided."""
+    from curator.maths import symbolic
+    from curator.maths.compare import NeedsSympy, Rules, Unreadable, equal
+
+    try:
+        same = equal(pair["gold"], pair["pred"], Rules(pair["strict"]), symbolic.leaf_equal, symbolic.relation_equal)
+    except symbolic.Unparsable as e:
+        side, why = e.args if len(e.args) == 2 else ("pred", str(e))
+        return {"equal": None, "why": f"{side} does not parse", "note": why}
+    except Unreadable as e:
+        return {"equal": None, "why": f"{e.side} does not parse", "note": e.why}
+    except (symbolic.TooBig, MemoryError, NeedsSympy):
+        return {"equal": None, "why": "too large to compute"}
+    except (RecursionError, Exception) as e:  # a defect of a library on hostile text costs one row
+        return {"equal": None, "why": f"{type(e).__name__} in the comparison"}
+    return {"equal": same, "why": None}
+
+
+def main() -> None:
+    """Serve pairs from stdin until it closes."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
+    signal.signal(signal.SIGPROF, _alarm)
+    sys.setrecursionlimit(3000)
+    out = sys.stdout
+    sys.stdout = sys.stderr  # a library that prints must not write into the protocol
+    from curator.maths import symbolic  # the import is not charged to the first pair
+
+    symbolic.warm()
+    print(json.dumps({"ready": True}), file=out, flush=True)  # noqa: T201
+    for line in sys.stdin:
+        pair = json.loads(line)
+        try:
+            limits(pair["limit_s"])
+            result = answer(pair)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        except OutOfTime:
+            result = {"equal": None, "why": "timeout"}
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps(result), file=out, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""`generate`: ask a model, one row in, `n` sample rows out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from curator import prompts, rows
+from curator.engines.protocol import GENERATE, PREFIX, SEED, Completion, Engine, Message, Request, Sampling
+from curator.op import DROPPED, ModelFn, Result, operator
+from curator.text import fields, seed_of, split_think
+
+ADDS = (
+    "row_id", "parent_id", "problem_id", "sample_idx", "trace", "think", "response", "finish_reason", "error",
+    "engine", "model", "n_tokens", "n_prompt_tokens",
+)  # fmt: skip
+REASONS = {
+    "null_field": "a column that the prompt or the prefix names is null in this row",
+    "failed": "every sample of the row failed (on_error: drop)",
+}
+
+
+def _needs(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    named = (*fields(settings["prompt"]), *fields(settings["system"]), *fields(settings["prefix"]))
+    return tuple(dict.fromkeys(("row_id", *named)))
+
+
+@operator(
+    "model",
+    effect="makes",
+    version=1,
+    needs=_needs,
+    adds=ADDS,
+    wants=lambda s: frozenset({GENERATE, PREFIX}) if s["prefix"] else frozenset({GENERATE}),
+    reasons=REASONS,
+    reports={
+        "samples by finish_reason": "SELECT finish_reason, count(*) AS samples, avg(n_tokens) AS mean_tokens "
+        "FROM rows GROUP BY ALL ORDER BY ALL",
+    },
+)
+def generate(
+    *,
+    engine: Engine,
+    n: int = 1,
+    prompt: str = prompts.GENERATE,
+    system: str = "",
+    temperature: float = 0.6,
+    top_p: float = 0.95,
+    top_k: int = 0,
+    max_tokens: int = 4096,
+    stop: tuple[str, ...] = (),
+    seed: int | None = None,
+    prefix: str = "",
+    on_error: Literal["keep", "drop"] = "keep",
+) -> ModelFn:
+    """Sample `n` answers a row from a model; each becomes a row of its own.
+
+    The new rows have `row_id` "<row_id>/<i>", `parent_id` the row they answer, `sample_idx` i, and keep all old
+    columns. A request that failed after its retries is a row with `finish_reason` error, its `error` text and a null
+    `trace`. Sampling defaults are those DeepSeek-R1 and Open-R1 recommend (temperature 0.6, top_p 0.95).
+
+    Args:
+        engine: which engine of the pipeline is asked.
+        n: samples a row.
+        prompt: user message; `{column}` is replaced by the row's value, other braces stay.
+        system: system message, same fields; empty sends none.
+        temperature: sampling temperature; 0 is greedy.
+        top_p: nucleus sampling.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        max_tokens: longest completion, in tokens. Raising it later asks only the truncated ones again.
+        stop: strings that end the answer; they stay in the text.
+        seed: None is the run's seed. Sample i of a problem is drawn with hash(seed, problem_id, i) where the engine
+            takes seeds.
+        prefix: assistant text that the answer continues, same fields (`{draft}` continues a column). It becomes the
+            head of `trace`. Needs an engine that can continue a prefix.
+        on_error: `keep` failed samples as rows with finish_reason error, or `drop` them; a row without any sample
+            left is dropped with reason `failed`.
+
+    Raises:
+        ValueError: `n` is below 1.
+    """
+    if n < 1:
+        msg = f"generate: n is {n}, it must be at least 1"
+        raise ValueError(msg)
+    sampling = {
+        "temperature": temperature, "top_p": top_p, "top_k": top_k, "max_tokens": max_tokens, "stop": tuple(stop),
+    }  # fmt: skip
+    named = dict.fromkeys((*fields(prompt), *fields(system), *fields(prefix)))
+
+    async def ask(row: Mapping[str, Any]) -> tuple[str, list[Completion]]:
+        values = {name: str(row[name]) for name in named}
+        user = Message("user", prompts.fill(prompt, **values))
+        messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
+        head = prompts.fill(prefix, **values)
+        asked = _requests(messages, sampling, n, head, row, engine, seed)
+        answers = await asyncio.gather(*(engine.generate(request) for request in asked))
+        return head, [c for answer in answers for c in answer]
+
+    async def run(table: pa.Table) -> Result:
+        given = table.select([c for c in dict.fromkeys(("row_id", "problem_id", *named)) if c in table.column_names])
+        row_list = given.to_pylist()
+        null = {r["row_id"]: [c for c in named if r[c] is None] for r in row_list}
+        todo = [(i, r) for i, r in enumerate(row_list) if not null[r["row_id"]]]
+        answers = await asyncio.gather(*(ask(r) for _, r in todo))
+        dropped = [(k, "null_field", json.dumps({"columns": v})) for k, v in null.items() if v]
+        made: list[dict[str, Any]] = []
+        source: list[int] = []
+        failed = 0
+        for (i, row), (head, completions) in zip(todo, answers, strict=True):
+            kept = [(k, c) for k, c in enumerate(completions) if on_error == "keep" or c.finish_reason != "error"]
+            failed += sum(c.finish_reason == "error" for c in completions)
+            if not kept:
+                dropped.append((row["row_id"], "failed", json.dumps({"errors": [c.error for c in completions]})))
+            made += [_sample(row, k, head, c, engine) for k, c in kept]
+            source += [i] * len(kept)
+        return Result(_rows(table, source, made), _dropped(dropped), {"samples_failed": failed})
+
+    return run
+
+
+def _requests(
+    messages: tuple[Message, ...], sampling: dict[str, Any], n: int, head: str, row: Mapping[str, Any],
+    engine: Engine, seed: int | None,
+) -> list[Request]:  # fmt: skip
+    """One request for all samples, or one a sample where the engine takes seeds.
+
+    One seed for a request of n would give sample 5 another text when it is asked for later by itself.
+    """
+    key = row["row_id"]
+    if SEED not in engine.capabilities or sampling["temperature"] == 0:
+        return [Request(messages, Sampling(**sampling), n=n, prefix=head, key=key)]
+    problem = row.get("problem_id") or key
+    return [
+        Request(
+            messages, Sampling(**sampling, seed=seed_of(seed or 0, problem, i)), prefix=head, first_sample=i, key=key
+        )
+        for i in range(n)
+    ]
+
+
+def _sample(row: Mapping[str, Any], i: int, head: str, c: Completion, engine: Engine) -> dict[str, Any]:
+    """The new columns of one sample row; text that is not there is null, never empty."""
+    trace = (head + c.text) if c.text else None
+    parts = split_think(trace) if trace else None
+    return {
+        "row_id": f"{row['row_id']}/{i}",
+        "parent_id": row["row_id"],
+        "problem_id": row.get("problem_id") or row["row_id"],
+        "sample_idx": i,
+        "trace": trace,
+        "think": (parts.think or None) if parts else None,
+        "response": (parts.response or None) if parts else None,
+        "finish_reason": c.finish_reason,
+        "error": c.error,
+        "engine": engine.alias,
+        "model": engine.model,
+        "n_tokens": c.n_tokens,
+        "n_prompt_tokens": c.n_prompt_tokens,
+    }
+
+
+def _rows(table: pa.Table, source: list[int], made: list[dict[str, Any]]) -> pa.Table:
+    """Repeat the input rows `source` and set the new columns; old columns keep their place."""
+    out = table.take(pa.array(source, pa.int64()))
+    for name, kind in rows.types(ADDS).items():
+        column = pa.array([m[name] for m in made], kind)
+        at = out.column_names.index(name) if name in out.column_names else -1
+        out = out.set_column(at, name, column) if at >= 0 else out.append_column(name, column)
+    return out
+
+
+def _dropped(found: list[tuple[str, str, str]]) -> pa.Table:
+    return pa.table({f.name: [d[i] for d in found] for i, f in enumerate(DROPPED)}, DROPPED)
