@@ -13,6 +13,8 @@ file), `Pipeline`, `operator` (declare an operator of your own). Nothing is impo
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -43,7 +45,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_") or (room and not (here / "ops" / f"{name}.py").is_file()):
         msg = f"module 'curator' has no attribute '{name}'"  # `from curator import name` goes on and imports the room
         raise AttributeError(msg)
-    if room:  # a verb and a room of one name: the room can be called (`curator.export`)
+    if room:  # a verb and a room of one name, see _Package
         return import_module(f"curator.{name}")
     return import_module("curator.verbs").verb(name)
 
@@ -52,3 +54,24 @@ def __dir__() -> list[str]:
     from curator.op import known_names
 
     return sorted({*globals(), *_NAMES, *known_names()})
+
+
+class _Room(ModuleType):
+    """A room that shares its name with a verb: `cu.export(to="trl")` is the verb, `curator.export.hub` is the room."""
+
+    def __call__(self, *first: Any, **settings: Any) -> Any:
+        from curator.pipeline import step
+
+        return step(self.__name__.rpartition(".")[2], *first, **settings)
+
+
+class _Package(ModuleType):
+    """Importing `curator.export` puts that module where the verb `export` was; this makes it callable as it arrives."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "export" and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
