@@ -149,8 +149,8 @@ def apply(op: str, a: int, b: int) -> int | None:
 
 
 def number(rng: random.Random, top: int = LIMIT) -> int:
-    """Return a number of 1-4 digits (weights .22 .5 .22 .06, ours: short traces), at most `top` when that is >= 2."""
-    digits = rng.choices((1, 2, 3, 4), (22, 50, 22, 6))[0]
+    """Return a number of 1-4 digits (weights .3 .52 .14 .04, ours: short traces), at most `top` when that is >= 2."""
+    digits = rng.choices((1, 2, 3, 4), (30, 52, 14, 4))[0]
     value = rng.randint(10 ** (digits - 1) if digits > 1 else 2, 10**digits - 1)
     return value if value <= top else rng.randint(2, max(top, 2))
 

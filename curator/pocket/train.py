@@ -1,0 +1,234 @@
+"""`python -m curator.pocket.train`: makes the pocket reasoner from nothing (`make pocket`).
+
+Data is made on the fly from the step's number, so a run needs no file, and one that was killed goes on from its last
+checkpoint as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import os
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from curator import prompts
+
+from . import MODEL_DIR, tasks, tokenizer
+from .network import Network, Shape
+from .optim import StackedMuon
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run is made; every number is unpublished, ours."""
+
+    seed: int = 0
+    steps: int = 3000
+    examples: int = 16
+    lr_matrices: float = 6e-3
+    lr_rest: float = 3e-3
+    warmup: int = 60
+    decay_from: float = 0.3
+    curriculum: float = 0.25
+    length_power: float = 0.75
+    threads: int = 2
+
+
+def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[bool]]:
+    """Return token ids of the whole conversation and which of them are taught (the reply, less slips, and its end)."""
+    ids = tok.encode(f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n").ids
+    taught = [False] * len(ids)
+    encoded = tok.encode("".join(part.text for part in example.parts))
+    spans, at = [], 0
+    for part in example.parts:
+        at += len(part.text)
+        spans.append((at, part.taught))
+    k = 0
+    for token, (start, _) in zip(encoded.ids, encoded.offsets, strict=True):
+        while k + 1 < len(spans) and start >= spans[k][0]:
+            k += 1
+        ids.append(token)
+        taught.append(spans[k][1])
+    return [*ids, tok.token_to_id("<|im_end|>")], [*taught, True]
+
+
+class Batch(NamedTuple):
+    """The examples of a step, end to end: ids (N,), taught (N,), and length and task of each."""
+
+    ids: torch.Tensor
+    taught: torch.Tensor
+    lengths: list[int]
+    tasks: list[str]
+
+
+def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
+    """Return the examples of a step: a function of the recipe's seed and the step alone."""
+    rng = random.Random(f"{recipe.seed}/{step}")
+    hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum * recipe.steps))
+    all_ids: list[int] = []
+    all_taught: list[bool] = []
+    lengths: list[int] = []
+    names: list[str] = []
+    while len(lengths) < recipe.examples:
+        example = tasks.example(rng, hardness)
+        ids, taught = encode(tok, example)
+        if len(ids) <= context:
+            all_ids += ids
+            all_taught += taught
+            lengths.append(len(ids))
+            names.append(example.task)
+    return Batch(torch.tensor(all_ids), torch.tensor(all_taught), lengths, names)
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Return the factor on the learning rates: warm-up, constant, then linear decay to 2 % over the last 70 %."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = step / recipe.steps
+    return 1.0 if done < recipe.decay_from else max(0.02, (1 - done) / (1 - recipe.decay_from))
+
+
+class Run:
+    """A training run: network, optimisers, counters; saves and loads all of it."""
+
+    def __init__(self, recipe: Recipe, tok: Tokenizer, shape: Shape | None = None) -> None:
+        self.recipe, self.tok = recipe, tok
+        self.net = Network(shape or Shape(vocab=-(-tok.get_vocab_size() // 32) * 32), recipe.seed)
+        body = [p for n, p in self.net.named_parameters() if p.ndim == 2 and "embed" not in n]
+        rest = [p for n, p in self.net.named_parameters() if p.ndim != 2 or "embed" in n]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            StackedMuon(body, lr=recipe.lr_matrices),
+            torch.optim.AdamW(rest, lr=recipe.lr_rest, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.recent: dict[str, float] = {}
+
+    def advance(self) -> float:
+        """Do one step; return the mean weighted loss per example."""
+        start = time.perf_counter()
+        made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
+        counts = torch.stack([piece.sum() for piece in made.taught.split(made.lengths)])
+        sums = self.net.losses(made.ids, made.taught, made.lengths)
+        loss = (sums / counts.float() ** self.recipe.length_power).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.tokens += len(made.ids)
+        for name, value in zip(made.tasks, (sums.detach() / counts).tolist(), strict=True):
+            self.recent[name] = 0.98 * self.recent.get(name, value) + 0.02 * value
+        factor = rate(self.recipe, self.step)
+        for optimiser, lr in zip(self.optimisers, (self.recipe.lr_matrices, self.recipe.lr_rest), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * factor
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self.seconds += time.perf_counter() - start
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, atomically."""
+        state = {
+            "recipe": asdict(self.recipe), "shape": self.net.shape.as_dict(), "net": self.net.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step, "tokens": self.tokens,
+            "seconds": self.seconds, "recent": self.recent, "tokenizer": self.tok.to_str(),
+        }  # fmt: skip
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path, **changes: Any) -> Run:
+        """Return the run of a checkpoint; `changes` replace fields of its recipe."""
+        state = torch.load(path, weights_only=True)
+        run = cls(
+            replace(Recipe(**state["recipe"]), **changes),
+            Tokenizer.from_str(state["tokenizer"]),
+            Shape(**state["shape"]),
+        )
+        run.net.load_state_dict(state["net"])
+        for optimiser, saved in zip(run.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        run.step, run.tokens, run.seconds = state["step"], state["tokens"], state["seconds"]
+        run.recent = state["recent"]
+        return run
+
+    def export(self, folder: Path) -> None:
+        """Write what transformers and vLLM load: weights, configuration, tokenizer, and `train.json`."""
+        tokenizer.save(self.tok, folder)
+        end, pad = (self.tok.token_to_id(mark) for mark in ("<|im_end|>", "<|endoftext|>"))
+        config = self.net.shape.config(end, pad)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        generation = {"eos_token_id": end, "pad_token_id": pad, "do_sample": False}
+        (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+        state = {name: value.contiguous() for name, value in self.net.state_dict().items()}
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        record = {
+            "recipe": asdict(self.recipe), "steps_done": self.step, "tokens": self.tokens,
+            "minutes": round(self.seconds / 60, 1), "parameters": sum(p.numel() for p in self.net.parameters()),
+            "prompts_fingerprint": prompts.fingerprint(), "torch": torch.__version__,
+        }  # fmt: skip
+        (folder / "train.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def train(run: Run, checkpoint: Path, every: int = 100) -> None:
+    """Go on until the last step of the recipe; a line of log and a checkpoint each `every` steps."""
+    losses = []
+    while run.step < run.recipe.steps:
+        losses.append(run.advance())
+        if run.step % 20 == 0 or not math.isfinite(losses[-1]):
+            each = " ".join(f"{name} {value:.3f}" for name, value in sorted(run.recent.items()))
+            mean = sum(losses) / len(losses)
+            speed = run.tokens / run.seconds
+            print(f"{run.step} loss {mean:.4f} {each} | {run.tokens / 1e6:.2f} M, {speed:.0f}/s", flush=True)
+            losses = []
+        if run.step % every == 0:
+            run.save(checkpoint)
+    run.save(checkpoint)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed blocks: every step has other sizes, and page faults would double its time."""
+    if sys.platform == "linux":
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28), (-8, 1)):  # no mmap, no trim, pad, one arena
+                libc.mallopt(option, value)
+        except OSError:
+            return  # another C library: slower, not wrong
+
+
+def main() -> None:
+    """Command line: train (or resume) and export into the package."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=MODEL_DIR, help="folder for the model")
+    parser.add_argument("--checkpoint", type=Path, default=Path("build/pocket.pt"), help="resumed when it exists")
+    parser.add_argument("--steps", type=int, help="total steps (default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fresh", action="store_true", help="ignore the checkpoint")
+    parser.add_argument("--export-only", action="store_true", help="only write the model of the checkpoint")
+    args = parser.parse_args()
+    changes = {} if args.steps is None else {"steps": args.steps}
+    if args.checkpoint.exists() and not args.fresh:
+        run = Run.load(args.checkpoint, **changes)
+    else:
+        args.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        run = Run(Recipe(seed=args.seed, **changes), tokenizer.build(seed=args.seed))
+    keep_memory()
+    torch.set_num_threads(run.recipe.threads)
+    if not args.export_only:
+        train(run, args.checkpoint)
+    run.export(args.out)
+
+
+if __name__ == "__main__":
+    main()
