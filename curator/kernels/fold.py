@@ -27,7 +27,7 @@ def _classes() -> np.ndarray[Any, np.dtype[np.uint8]]:
 CLASSES = _classes()
 
 
-@numba.njit(inline="always")
+@numba.njit(inline="always")  # type: ignore[untyped-decorator]
 def _mix(x: Any) -> Any:
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
@@ -36,9 +36,9 @@ def _mix(x: Any) -> Any:
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def hash_rows(
-    data: Any, offsets: Any, flags: int, classes: Any, first: Any, second: Any, plain: Any
+    data: Any, offsets: Any, flags: Any, classes: Any, first: Any, second: Any, plain: Any
 ) -> None:  # pragma: no cover - compiled
     """Hash the normalised form of each row of a UTF-8 buffer.
 
@@ -58,7 +58,8 @@ def hash_rows(
     for row in range(offsets.size - 1):
         a, b = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
         word, filled, length = np.uint64(0), np.uint64(0), np.uint64(0)
-        pending, ascii_only = False, True
+        pending: Any = False
+        ascii_only = True
         for i in range(offsets[row], offsets[row + 1]):
             c = data[i]
             if c >= 128 and not any_byte:

@@ -1,6 +1,6 @@
 """SQL that users write: parsed before it runs, confined to `rows`, its mistakes told in one line.
 
-DuckDB's own parser gives the syntax tree (`json_serialize_sql`), so nothing here guesses at SQL with regular expressions.
+DuckDB's own parser gives the syntax tree (`json_serialize_sql`), so nothing here guesses at SQL by patterns.
 A connection that reads Parquet cannot switch file access off, so user SQL is confined by its tree instead: the only
 table is `rows`, the only table functions are those that make rows out of values.
 """
@@ -189,5 +189,5 @@ def evidence(columns: tuple[str, ...], **constants: str) -> str:
     """Return SQL for an evidence JSON: the constants, then the given columns of `rows` (text cut at 200 characters)."""
     fixed = [f"{quote(k)} := {literal(v)}" for k, v in constants.items()]
     values = [f"{quote(c)} := rows.{quote(c)}" for c in columns]
-    packed = ", ".join([*fixed, f"\"row\" := struct_pack({', '.join(values)})"] if values else fixed)
+    packed = ", ".join([*fixed, f'"row" := struct_pack({", ".join(values)})'] if values else fixed)
     return f"to_json(struct_pack({packed}))::varchar"

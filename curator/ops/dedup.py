@@ -7,12 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from curator import rows
+from curator import fold, rows
 from curator.errors import CheckError
 from curator.near import hint
 from curator.op import Names, Split, TableFn, View, operator
-from curator.ops import _fold
-from curator.ops._sql import columns_of, literal, ordering, quote, with_columns
+from curator.ops._sql import columns_of, literal, ordering, with_columns
 
 METHODS = ("exact",)
 PLANNED = ("minhash", "fuzzy", "semantic")
@@ -68,7 +67,7 @@ def dedup(
         later = f"; '{method}' is planned, not in this version" if method in PLANNED else hint(method, METHODS)
         msg = f"dedup: method '{method}' is not available, use exact{later}"
         raise CheckError(msg)
-    names, columns = _fold.chain(["nfkc", "lower", "whitespace"] if normalise is None else normalise), _columns(on)
+    names, columns = fold.chain(["nfkc", "lower", "whitespace"] if normalise is None else normalise), _columns(on)
     if not columns:
         raise CheckError("dedup: on is empty; name the columns that must agree")
     value, direction = ordering(keep)
@@ -79,7 +78,8 @@ def dedup(
         view.con.execute(f"""
             create or replace temp table dedup_lost as
             select row_id, cluster_id, cluster_size from (
-                select row_id, first_value(row_id) over w as cluster_id, count(*) over (partition by h1, h2) as cluster_size
+                select row_id, first_value(row_id) over w as cluster_id,
+                    count(*) over (partition by h1, h2) as cluster_size
                 from (select * from dedup_keys semi join (
                     select h1, h2 from dedup_keys group by all having count(*) > 1) using (h1, h2)) as keys
                 join (select row_id, {value} as keep_value from rows) as ranked using (row_id)
@@ -92,7 +92,8 @@ def dedup(
         return Split(
             f"select {with_columns(view.schema, new)} from rows left join dedup_lost d using (row_id) "
             "where d.cluster_id is null or d.cluster_id = rows.row_id",
-            f"select row_id, 'exact_duplicate' as reason, {told} as evidence from dedup_lost where cluster_id <> row_id",
+            f"select row_id, 'exact_duplicate' as reason, {told} as evidence from dedup_lost "
+            "where cluster_id <> row_id",
         )
 
     return run
@@ -113,7 +114,7 @@ def _store_hashes(view: View, columns: Names, names: Names) -> None:
         for column in columns:
             array = batch.column(batch.schema.get_field_index(column))
             empty &= np.asarray(array.is_null())
-            total = total * np.uint64(0x9E3779B97F4A7C15) + _fold.hashes(array, names)
+            total = total * np.uint64(0x9E3779B97F4A7C15) + fold.hashes(array, names)
         ids = batch.column(batch.schema.get_field_index("row_id"))
         table = pa.table({"row_id": ids, "h1": total[:, 0], "h2": total[:, 1]}).filter(pa.array(~empty))
         view.con.register("dedup_batch", table)

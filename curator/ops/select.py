@@ -84,7 +84,9 @@ def select(
         ties = "sample_idx nulls last, row_id" if "sample_idx" in view.schema.names else "row_id"
         passed, place = f"({where or 'true'}\n) is true", "1"
         if best:
-            place = f"case when passed then row_number() over (partition by passed, {groups} order by {rank}, {ties}) end"
+            place = (
+                f"case when passed then row_number() over (partition by passed, {groups} order by {rank}, {ties}) end"
+            )
         view.con.execute(f"""
             create or replace temp table select_fate as
             with judged as (select *, {passed} as passed from rows),
@@ -110,6 +112,5 @@ def select(
 def _shortfall(view: View, n: int | None) -> dict[str, float]:
     if n is None:
         return {}
-    found = view.con.execute("select count(*) from select_fate where chosen").fetchone()
-    assert found is not None
-    return {"short_by": float(max(0, n - found[0]))}
+    ((found,),) = view.con.execute("select count(*) from select_fate where chosen").fetchall()
+    return {"short_by": float(max(0, n - found))}

@@ -44,9 +44,9 @@ def output(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> d
 def sql(*, query: str | None = None, where: str | None = None) -> TableFn:
     """Run one SELECT over the table `rows`; rows that it does not return are dropped with reason `sql`.
 
-    The query must keep `row_id`, unique and not null. It may make rows (`unnest`, joins of `rows` with itself): give them
-    a new `row_id` and the old one as `parent_id`. It sees no other table and no file, and may call no function that
-    differs from run to run. `limit` without `order by` would depend on row order: order by row_id.
+    The query must keep `row_id`, unique and not null. It may make rows (`unnest`, joins of `rows` with itself):
+    give them a new `row_id` and the old one as `parent_id`. It sees no other table and no file, and
+    may call no function that differs from run to run. `limit` without `order by` would depend on row order: order by row_id.
 
     Args:
         query: a SELECT, e.g. `select *, length(problem) as problem_chars from rows`.
@@ -89,7 +89,8 @@ def _check_ids(con: duckdb.DuckDBPyConnection, names: list[str]) -> None:
         msg = f"sql: the query must return row_id; it returns {', '.join(names)}. Add row_id to its select list"
         raise InputError(msg)
     bad = con.execute(
-        "select row_id, count(*) as times from sql_out group by all having times > 1 or row_id is null order by all limit 3"
+        "select row_id, count(*) as times from sql_out group by all having times > 1 or row_id is null "
+        "order by all limit 3"
     ).fetchall()
     if bad:
         told = ", ".join(f"{'null' if i is None else i} ({c} times)" for i, c in bad)

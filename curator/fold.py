@@ -82,7 +82,9 @@ def strings(array: Any) -> Any:
     if pa.types.is_nested(array.type):
         import json
 
-        return pa.array([None if v is None else json.dumps(v, default=str) for v in array.to_pylist()], pa.large_string())
+        return pa.array(
+            [None if v is None else json.dumps(v, default=str) for v in array.to_pylist()], pa.large_string()
+        )
     return pc.cast(array, pa.large_string())
 
 
@@ -95,23 +97,28 @@ def buffers(array: Any) -> tuple[Any, Any]:
 
 def hashes(array: Any, names: tuple[str, ...]) -> Any:
     """Return uint64[rows, 2]: the 128-bit hash of each normalised text; rows that are null hash to (0, 0)."""
-    from curator.kernels import fold
+    from curator.kernels import fold as kernel
 
     array = strings(array)
     flags = sum(_IN_KERNEL.get(name, 0) for name in names)
     found = np.zeros((len(array), 2), np.uint64)
     slow = np.ones(len(array), bool)
-    if all(name in _IN_KERNEL for name in names) and len(array):
-        first, second, plain = np.zeros(len(array), np.uint64), np.zeros(len(array), np.uint64), np.zeros(len(array), bool)
-        fold.hash_rows(*buffers(array), flags, fold.CLASSES, first, second, plain)
-        found[:, 0], found[:, 1], slow = first, second, ~plain
+    if all(name in _IN_KERNEL for name in names):
+        found, plain = _run(*buffers(array), flags)
+        slow = ~plain
     rest = np.flatnonzero(slow)
     if len(rest):
         texts = [normalise(text or "", names).encode("utf-8", "surrogatepass") for text in array.take(rest).to_pylist()]
         offsets = np.concatenate([[0], np.cumsum([len(t) for t in texts])]).astype(np.int64)
-        data = np.frombuffer(b"".join(texts) or b"\0", np.uint8)
-        first, second, plain = np.zeros(len(rest), np.uint64), np.zeros(len(rest), np.uint64), np.zeros(len(rest), bool)
-        fold.hash_rows(data, offsets, fold.ANY_BYTE, fold.CLASSES, first, second, plain)
-        found[rest, 0], found[rest, 1] = first, second
+        found[rest], _ = _run(np.frombuffer(b"".join(texts) or b"\0", np.uint8), offsets, kernel.ANY_BYTE)
     found[np.asarray(array.is_null())] = 0
     return found
+
+
+def _run(data: Any, offsets: Any, flags: int) -> tuple[Any, Any]:
+    from curator.kernels import fold as kernel
+
+    rows = len(offsets) - 1
+    first, second, plain = np.empty(rows, np.uint64), np.empty(rows, np.uint64), np.empty(rows, bool)
+    kernel.hash_rows(data, offsets, flags, kernel.CLASSES, first, second, plain)
+    return np.stack([first, second], axis=1), plain

@@ -1,0 +1,171 @@
+"""`read`: rows from files, folders, the Hugging Face hub, or the built-in problem world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from curator.errors import CheckError, InputError
+from curator.near import hint
+from curator.op import DROPPED, Names, Result, Settings, SourceFn, operator
+
+REASONS = {
+    "null_problem": "the problem is null or blank",
+    "row_too_large": "the row has more than max_row_bytes",
+    "bad_line": "the line is not a record: broken JSON or CSV, or not UTF-8",
+    "invalid_utf8": "a text of the row is not valid UTF-8",
+    "bad_value": "a value does not fit the type of its shared column",
+}
+BUILTIN = ("pocket", "pocket-eval", "pocket-train")
+SHARD_BYTES = 64 << 20
+Drop = tuple[str, str, str]
+
+
+def _paths(path: str | list[str]) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
+
+
+def inputs(settings: Settings) -> list[str]:
+    """Return the local files that `read` will open, for the step's key; nothing for `builtin:` paths."""
+    return [str(p) for p in _input(settings).paths]
+
+
+def columns(settings: Settings) -> Names | None:
+    """Return the columns `read` will give, from schemas and first lines alone; None where only the network knows.
+
+    Raises:
+        InputError: no such file, a file that cannot be read, or a named column that is not there.
+    """
+    from curator.reading import hub
+    from curator.reading.mapping import mapped
+
+    if any(hub.is_hub(p) for p in _paths(settings["path"])):
+        return None
+    where = ", ".join(_paths(settings["path"]))
+    names = _input(settings).names()
+    return mapped(names, settings["columns"] or {}, settings["id"], settings["keep"], where).names
+
+
+def _input(settings: Settings) -> Any:
+    """Return the `reading.tables.Input` behind the settings."""
+    from curator.reading import hub
+    from curator.reading.files import resolve
+    from curator.reading.tables import Input
+
+    paths = _paths(settings["path"])
+    built = [p.removeprefix("builtin:") for p in paths if p.startswith("builtin:")]
+    limit = settings["max_row_bytes"]
+    if built:
+        if len(paths) > 1:
+            raise CheckError("read: a builtin: path stands alone")
+        if built[0] not in BUILTIN:
+            msg = f"read: builtin:{built[0]} is not there{hint(built[0], BUILTIN)}"
+            raise CheckError(msg)
+        from curator.pocket import world
+
+        return Input([], limit, (paths[0], partial(world.rows, built[0], settings["n"], settings["seed"] or 0)))
+    found = []
+    for path in paths:
+        found += hub.files(path, settings["split"]) if hub.is_hub(path) else resolve([path], settings["split"])
+    return Input(found, limit)
+
+
+@operator(
+    "source",
+    effect="shapes",
+    version=1,
+    adds=("row_id", "parent_id", "problem_id"),
+    reasons=REASONS,
+)
+def read(
+    *,
+    path: str | list[str],
+    columns: dict[str, str] | None = None,
+    id: str | None = None,
+    split: str | None = None,
+    n: int | None = None,
+    keep: str | list[str] = "all",
+    on_bad: str = "quarantine",
+    max_row_bytes: int = 16 << 20,
+    shard_rows: int = 4096,
+    seed: int | None = None,
+) -> SourceFn:
+    """Read problems, or problems with traces, and give every row its ids.
+
+    Shared columns get the names and types of `rows.COLUMNS`: what `columns` says, else the exact name, else an alias
+    (question, prompt, ground_truth, ...). `messages` or `conversations` give `problem` (the last user turn before the
+    last assistant turn) and `trace` (that assistant turn, `reasoning_content` folded into `<think>`). A `trace` is
+    taken apart into `think` and `response`. Other columns are kept as they are. NaN in a shared column becomes null.
+
+    `row_id`: the id column; without one, xxh3-128 of the row's content, with `-1`, `-2` ... for further identical rows,
+    so that ids do not depend on the order of rows or files. `problem_id`: as given; else, where there is a trace, the
+    hash of the normalised problem, so that samples of one problem share it; else the row_id. `sample_idx`: as given;
+    else, where there is a trace, the place of the row within its problem by hash of its id.
+
+    Args:
+        path: file, glob or folder (Parquet, JSONL, JSON, CSV; .gz and .zst), a folder saved by `datasets`,
+            `hf:owner/name` (`hf:owner/name:config:split`), builtin:pocket, builtin:pocket-eval,
+            builtin:pocket-train. Or a list of paths.
+        columns: output column -> source column, e.g. `{problem: my_col}`; wins over names and aliases.
+        id: source column of `row_id`; `content` for ids from the content even where there is an id column.
+        split: split of a hub data set or of a saved DatasetDict; default train.
+        n: only the first n rows; for `builtin:`, how many to make.
+        keep: `all`, or the columns wanted beside the ids, problem and trace.
+        on_bad: `quarantine` drops a bad row with its reason; `fail` stops at the first one. Blank problems are dropped.
+        max_row_bytes: larger rows are quarantined.
+        shard_rows: rows in a shard, at most; shards also end at 64 MB.
+        seed: of `builtin:` problems; default is the pipeline's seed.
+
+    Raises:
+        CheckError: a setting that cannot be.
+        InputError: nothing to read, a file cut off, a column that is not there, ids that repeat, files that disagree.
+    """
+    if on_bad not in ("quarantine", "fail"):
+        msg = f"read: on_bad is '{on_bad}', it must be quarantine or fail"
+        raise CheckError(msg)
+    for name, value in (("shard_rows", shard_rows), ("max_row_bytes", max_row_bytes)):
+        if value < 1:
+            msg = f"read: {name} is {value}, it must be at least 1"
+            raise CheckError(msg)
+    settings: Mapping[str, Any] = {
+        "path": path, "columns": columns, "id": id, "split": split, "n": n, "keep": keep, "on_bad": on_bad,
+        "max_row_bytes": max_row_bytes, "seed": seed,
+    }  # fmt: skip
+
+    def run() -> Iterator[Result]:
+        from curator.reading.stream import stream
+
+        where = ", ".join(_paths(path))
+        yield from _shards(stream(_input(settings), settings, where), shard_rows, where)
+
+    return run
+
+
+def _shards(pieces: Iterator[tuple[pa.Table, list[Drop]]], size: int, where: str) -> Iterator[Result]:
+    """Regroup pieces into shards of `size` rows or `SHARD_BYTES`, quarantined rows beside them."""
+    waiting: list[pa.Table] = []
+    drops: list[Drop] = []
+    made = 0
+    for table, bad in pieces:
+        made += len(table) + len(bad)
+        drops += bad
+        waiting.append(table)
+        held = sum(len(t) for t in waiting)
+        while held >= size or (held and sum(t.nbytes for t in waiting) >= SHARD_BYTES):
+            whole = pa.concat_tables(waiting)
+            yield _result(whole.slice(0, size), drops)
+            waiting, drops = [whole.slice(size)], []
+            held = len(waiting[0])
+    if made == 0:
+        msg = f"{where}: there are no rows to read"
+        raise InputError(msg)
+    if drops or any(len(t) for t in waiting):
+        yield _result(pa.concat_tables(waiting), drops)
+
+
+def _result(table: pa.Table, drops: list[Drop]) -> Result:
+    dropped = pa.table([pa.array(c, pa.string()) for c in zip(*drops, strict=True)], schema=DROPPED) if drops else None
+    return Result(table.combine_chunks(), dropped)
