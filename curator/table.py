@@ -100,7 +100,8 @@ def read_table(path: Path, start: int = 0, rows: int | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             meta = file.metadata
             stop = meta.num_rows if rows is None else min(meta.num_rows, start + rows)
-            groups, before, at = [], 0, 0
+            groups: list[int] = []
+            before = at = 0
             for g in range(meta.num_row_groups):
                 size = meta.row_group(g).num_rows
                 if at < stop and at + size > start:
@@ -134,7 +135,8 @@ def schema_of(files: Sequence[Path]) -> pa.Schema:
         if schema is None:
             schema = found
         elif not found.equals(schema):
-            raise InputError(f"{path} has another schema than {files[0].name}: {_difference(schema, found)}")
+            msg = f"{path} has another schema than {files[0].name}: {_difference(schema, found)}"
+            raise InputError(msg)
     return schema if schema is not None else pa.schema([])
 
 
@@ -162,14 +164,16 @@ def conform(table: pa.Table, schema: pa.Schema, who: str) -> pa.Table:
     if twice or lost or extra:
         said = [f"{what} {', '.join(sorted(names)[:5])}" for what, names in
                 (("lost", lost), ("returned the undeclared", extra), ("returned twice", twice)) if names]  # fmt: skip
-        raise OperatorError(f"{who}: columns do not fit its declaration: {'; '.join(said)}")
+        msg = f"{who}: columns do not fit its declaration: {'; '.join(said)}"
+        raise OperatorError(msg)
     columns = []
     for field in schema:
         try:
             columns.append(table.column(field.name).cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
             was = table.schema.field(field.name).type
-            raise OperatorError(f"{who}: column '{field.name}' is {was}, declared {field.type}: {e}") from e
+            msg = f"{who}: column '{field.name}' is {was}, declared {field.type}: {e}"
+            raise OperatorError(msg) from e
     return pa.table(columns, schema=schema)
 
 
@@ -184,7 +188,8 @@ def widen(held: pa.Schema | None, found: pa.Schema, who: str) -> pa.Schema:
     try:
         return pa.unify_schemas([held, found], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
-        raise InputError(f"{who}: rows do not share one schema: {_difference(held, found)}") from e
+        msg = f"{who}: rows do not share one schema: {_difference(held, found)}"
+        raise InputError(msg) from e
 
 
 @dataclass(frozen=True)
@@ -293,6 +298,12 @@ def connect(spill: Path, *, memory: str = MEMORY, threads: int = 2) -> duckdb.Du
     )  # fmt: skip
 
 
+def settle(con: duckdb.DuckDBPyConnection) -> None:
+    """Run a half-read result to its end: DuckDB 2 refuses the next statement before that (`fetchone` leaves one)."""
+    if hasattr(con, "complete"):
+        con.complete()
+
+
 class TableView:
     """The `View` of `curator.op` over Parquet shards."""
 
@@ -309,7 +320,8 @@ class TableView:
         """
         for path in self.files:
             with pq.ParquetFile(path) as file:
-                yield from (b.select(columns) for b in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False))
+                stream = file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+                yield from (batch.select(columns) for batch in stream)
 
     def close(self) -> None:
         """Close the connection; its temporary tables and spilled files go."""

@@ -1,0 +1,237 @@
+"""The local runner: all steps of a pipeline on this machine, in one folder, from left to right.
+
+    from curator.run.local import run
+    done = run(pipeline, "runs/mine")
+
+A finished step is reused when its key agrees (see `receipts`), a finished shard when its step's does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Literal
+
+from curator import table
+from curator.pipeline import Pipeline
+from curator.run import receipts
+from curator.run.lock import hold
+from curator.run.meter import Engines
+from curator.run.progress import Progress, choose
+from curator.run.result import Run
+from curator.run.segment import Segment
+from curator.run.session import Planned, Session, plan_steps
+from curator.run.whole import Stop, run_sink, run_source, run_table, sink_folder
+
+
+def run(
+    pipeline: Pipeline,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    store: Any = None,
+    progress: Progress | Literal[False] | None = None,
+    limit: int | None = None,
+    shard_rows: int = table.SHARD_ROWS,
+    memory: str = table.MEMORY,
+) -> Run:
+    """Run `pipeline` in `folder` and return the finished run; what is already there and still valid is reused.
+
+    Args:
+        pipeline: engines and steps; not checked here (`Pipeline.check` does).
+        folder: of the run; made where missing.
+        workers: processes for row operators; 0 runs them in this process; default: the cores we may use.
+        store: response store, or its folder; default `.store` beside `folder`, so that runs share it.
+        progress: None shows a live table on a terminal; False is silent; or a `Progress` of your own.
+        limit: read at most this many rows.
+        shard_rows: rows of a shard; the result does not depend on it.
+        memory: DuckDB's limit, such as "2GB"; more spills to disk.
+
+    Raises:
+        CuratorError: one line and an exit code for everything a person can mend.
+        KeyboardInterrupt: Ctrl-C; finished shards and stored answers are kept.
+    """
+    root = Path(folder)
+    try:
+        (root / "steps").mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise table.cannot_write(root, e) from e
+    shown = choose(progress)
+    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+
+    async def go() -> None:
+        engines = Engines(pipeline, _store(store, root, pipeline), shown.asked)
+        session = Session(pipeline, root, engines, shown, workers, shard_rows, memory, limit)
+        try:
+            await _steps(session)
+        finally:
+            await engines.close()
+
+    with hold(root / "lock"):
+        try:
+            shown.start([s.label for s in pipeline.steps])
+            _blocking(go)
+        finally:
+            shown.stop()
+            shutil.rmtree(root / ".spill", ignore_errors=True)
+    return Run(root)
+
+
+def _store(store: Any, root: Path, pipeline: Pipeline) -> Any:
+    """Return the response store; None where no step asks an engine."""
+    if not any(step.engines for step in pipeline.steps):
+        return None
+    if store is not None and not isinstance(store, str | Path):
+        return store
+    from curator.engines.store import Store
+
+    return Store(Path(store) if store is not None else root.resolve().parent / ".store")
+
+
+def _blocking(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `main` to its end, also where a loop runs already (a notebook): then in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(main())
+        return
+    failed: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as e:  # noqa: BLE001 - raised again in the caller's thread
+            failed.append(e)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+async def _steps(session: Session) -> None:
+    """Run what has no valid receipt, in order."""
+    session.steps = plan_steps(session.pipeline, session.root, session.engines, session.limit)
+    _describe(session)
+    at, parent = 0, None
+    while at < len(session.steps):
+        planned = session.steps[at]
+        receipt = planned.receipt
+        if receipt is not None and _there(session, planned):
+            session.progress.reuse(planned.label, receipt)
+            until = at + 1
+        elif parent is not None and planned.spec.kind in ("row", "model"):
+            until = _segment_end(session.steps, at)
+            await Segment(session, session.steps[at:until], parent).run()
+        else:
+            _note_change(session, planned)
+            await _thread(session, planned, parent)
+            until = at + 1
+        last = session.steps[until - 1]
+        parent = parent if last.spec.kind == "sink" else last
+        at = until
+    _sweep(session)
+
+
+def _there(session: Session, planned: Planned) -> bool:
+    return planned.spec.kind != "sink" or sink_folder(session, planned).exists()
+
+
+def _segment_end(steps: list[Planned], at: int) -> int:
+    until = at
+    while until < len(steps) and steps[until].spec.kind in ("row", "model") and steps[until].receipt is None:
+        until += 1
+    return until
+
+
+def _note_change(session: Session, planned: Planned) -> None:
+    old = receipts.read_json(planned.folder / "receipt.json")
+    if old is not None:
+        session.progress.note(f"{planned.label}: something it depends on changed; computing it and what follows again")
+
+
+async def _thread(session: Session, planned: Planned, parent: Planned | None) -> None:
+    """Run a source, table operator or sink in a thread; when cancelled, stop it before going on."""
+    stop = Stop()
+
+    def work() -> None:
+        if planned.spec.kind == "source":
+            run_source(session, planned, stop)
+        elif parent is not None and planned.spec.kind == "table":
+            run_table(session, planned, parent, stop)
+        elif parent is not None:
+            run_sink(session, planned, parent, facts(session), stop)
+
+    task = asyncio.ensure_future(asyncio.to_thread(_unless_stopped, work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.ask()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+class _Stopped(Exception):
+    """A thread ended because it was asked to: an asyncio task cannot carry a KeyboardInterrupt."""
+
+
+def _unless_stopped(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except KeyboardInterrupt as e:
+        raise _Stopped from e
+
+
+def facts(session: Session) -> dict[str, Any]:
+    """Return what a sink may know: plain values that are the same after an interruption and on another machine."""
+    past = []
+    for planned in session.steps:
+        receipt = planned.receipt if planned.spec.kind != "sink" else None
+        if receipt is not None:
+            plain = {k: v for k, v in receipt.items() if k not in ("seconds", "started", "finished", "parts")}
+            use = receipt.get("engines", {})
+            plain["engines"] = {
+                a: {k: n for k, n in u.items() if k not in ("cached", "paid")} for a, u in use.items()
+            }  # fmt: skip
+            past.append(plain)
+    pipeline = session.pipeline
+    return {
+        "pipeline": text_of(pipeline), "name": pipeline.name, "seed": pipeline.seed,
+        "description": getattr(pipeline, "description", ""), "receipts": past, "engines": session.engines.facts(),
+    }  # fmt: skip
+
+
+def text_of(pipeline: Pipeline) -> str:
+    """Return the pipeline as YAML; a note where Python objects in it cannot be said in YAML."""
+    from curator.errors import CheckError
+
+    try:
+        return pipeline.to_yaml()
+    except CheckError as e:
+        return f"# {e}\nname: {pipeline.name}\n"
+
+
+def _describe(session: Session) -> None:
+    """Write what this run is: `pipeline.yaml`, and `run.json` with the chain of step folders that queries follow."""
+    steps = [
+        {"label": p.label, "folder": p.folder.name, "key": p.key, "kind": p.spec.kind, "op": p.spec.name}
+        for p in session.steps
+    ]
+    told = {"name": session.pipeline.name, "seed": session.pipeline.seed, "limit": session.limit, "steps": steps}
+    receipts.write_json(session.root / "run.json", told)
+    table.write_bytes(session.root / "pipeline.yaml", text_of(session.pipeline).encode())
+
+
+def _sweep(session: Session) -> None:
+    """Remove the folders of steps that the pipeline no longer has."""
+    mine = {p.folder.name for p in session.steps}
+    for folder in (session.root / "steps").iterdir():
+        if folder.name not in mine:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""Engines as a run sees them: opened once, counted per step and shard, closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
+from curator.pipeline import Pipeline
+
+Use = dict[str, float]
+Usage = dict[str, Use]
+
+# Where the numbers of the running shard go. Tasks that an operator starts inherit it, so one engine serves several
+# shards at a time and each request is still counted where it belongs.
+_TALLY: ContextVar[Usage | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def tally() -> Iterator[Usage]:
+    """Collect the use of engines made inside the block: alias -> numbers, see `Meter`."""
+    usage: Usage = {}
+    token = _TALLY.set(usage)
+    try:
+        yield usage
+    finally:
+        _TALLY.reset(token)
+
+
+class Meter:
+    """An engine that counts: what it is asked goes to the inner engine unchanged.
+
+    Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
+    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `cost` the price of all of them and
+    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
+    whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
+    """
+
+    def __init__(self, inner: Engine, watch: Callable[[str, Mapping[str, float]], None]) -> None:
+        self.inner = inner
+        self._watch = watch
+        self._price = _price(inner)
+
+    @property
+    def alias(self) -> str:
+        """The name the pipeline gives it."""
+        return self.inner.alias
+
+    @property
+    def model(self) -> str:
+        """Model name and revision."""
+        return self.inner.model
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides the text beside the request."""
+        return self.inner.identity
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        return self.inner.capabilities
+
+    @property
+    def max_context(self) -> int | None:
+        """Longest prompt plus completion, in tokens."""
+        return self.inner.max_context
+
+    async def generate(self, request: Request) -> list[Completion]:
+        """Ask the inner engine and count."""
+        found = await self.inner.generate(request)
+        self._count(found)
+        return found
+
+    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+        """Ask the inner engine and count one request."""
+        found = await self.inner.score(messages, text)
+        self._add({"requests": 1, "tokens_in": len(found.tokens)})
+        return found
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`."""
+        return self.inner.count_tokens(text)
+
+    async def close(self) -> None:
+        """Nothing: the run closes what it opened."""
+
+    def _count(self, found: list[Completion]) -> None:
+        new = [c for c in found if not c.cached]
+        use: Use = {
+            "requests": len(found),
+            "cached": len(found) - len(new),
+            "tokens_in": max((c.n_prompt_tokens for c in found), default=0),
+            "tokens_out": sum(c.n_tokens for c in found),
+            "errors": sum(c.finish_reason == "error" for c in found),
+        }
+        if self._price:
+            a, b = self._price
+            use["cost"] = (a * use["tokens_in"] + b * use["tokens_out"]) / 1e6
+            prompt = max((c.n_prompt_tokens for c in new), default=0)
+            use["paid"] = (a * prompt + b * sum(c.n_tokens for c in new)) / 1e6
+        self._add(use)
+
+    def _add(self, use: Use) -> None:
+        self._watch(self.alias, use)
+        usage = _TALLY.get()
+        if usage is not None:
+            held = usage.setdefault(self.alias, {})
+            for name, n in use.items():
+                held[name] = held.get(name, 0) + n
+
+
+def _price(engine: Engine) -> tuple[float, float] | None:
+    """Return the engine's price per million tokens (prompt, completion), where it says one."""
+    price = getattr(engine, "price", None)
+    if price is None:
+        return None
+    if isinstance(price, Mapping):
+        return float(price["input"]), float(price["output"])
+    return float(price[0]), float(price[1])
+
+
+class Engines:
+    """The engines that the steps of a pipeline use, opened when first asked for."""
+
+    def __init__(self, pipeline: Pipeline, store: Any, watch: Callable[[str, Mapping[str, float]], None]) -> None:
+        self.pipeline, self.store, self._watch = pipeline, store, watch
+        self._open: dict[str, Meter] = {}
+
+    def get(self, alias: str) -> Meter:
+        """Return the engine called `alias`. Raises what `open_engine` raises, e.g. CheckError for a missing key."""
+        if alias not in self._open:
+            from curator.engines import open_engine
+
+            spec = self.pipeline.engines[alias]
+            inner = open_engine(alias, spec.kind, spec.settings, store=self.store)
+            self._open[alias] = Meter(inner, self._watch)
+        return self._open[alias]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return alias -> kind, model and identity of the opened engines, for cards and receipts."""
+        return {
+            alias: {"kind": self.pipeline.engines[alias].kind, "model": e.model, "identity": dict(e.identity)}
+            for alias, e in self._open.items()
+        }
+
+    async def close(self) -> None:
+        """Close all of them; the first failure is raised after every engine had its turn."""
+        first: Exception | None = None
+        for engine in self._open.values():
+            try:
+                await engine.inner.close()
+            except Exception as e:  # noqa: BLE001 - the others must be closed as well
+                first = first or e
+        self._open.clear()
+        if first:
+            raise first
