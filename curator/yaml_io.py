@@ -28,6 +28,7 @@ _FLOAT = re.compile(
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 _ENV = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
+_COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -97,7 +98,7 @@ def parse(text: str, file: str, env: Mapping[str, str] | None = None) -> Page:
 
 def scalar(text: str) -> Any:
     """Return the value of an override, as YAML reads it. Raises CheckError where it is not YAML."""
-    page = parse(text, "--set", env={})
+    page = parse(text, "--set")
     if page.faults:
         msg = f"'{text}' is {page.faults[0][1]}"
         raise CheckError(msg)
@@ -117,6 +118,8 @@ class _Reader:
             if self.count == MAX_NODES + 1:
                 self._fault(node, f"more than {MAX_NODES} values; this is not a pipeline")
             return None
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+            self._fault(node, f"tags are not read: {node.tag}")
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
@@ -140,7 +143,7 @@ class _Reader:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text = _ENV.sub(lambda m: self._filled(m, node), node.value)
         tag = node.tag
-        if text != node.value and node.style is None:  # ${N} without quotes is a number where N is one
+        if text != node.value and not node.style:  # ${N} without quotes is a number where N is one
             tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))
         if tag == "tag:yaml.org,2002:str":
             return text
