@@ -63,7 +63,7 @@ COLUMNS: dict[str, Column] = {
     "contamination": Column(pa.string(), "JSON list of hits: benchmark, item, matched spans, score, method"),
     # compress (names of specs core 1.5)
     "difficulty": Column(pa.string(), "easy, medium or hard; null where nobody judged"),
-    "difficulty_source": Column(pa.string(), "teacher, headings or pass_rate"),
+    "difficulty_source": Column(pa.string(), "teacher, headings, pass_rate, or given (a column)"),
     "short_cot": Column(pa.string(), "the rewritten reasoning, sections included"),
     "short_solution": Column(pa.string(), "the rewritten solution with the final answer"),
     "final_answer_short": Column(pa.string(), "final answer of the rewrite"),
