@@ -139,8 +139,8 @@ def _models(facts: Facts) -> str:
     if named:
         text += "\n\nWho wrote the traces of these rows:\n\n" + table(("model", "engine", "rows"), named)
     return text + (
-        "\n\nText written by a model can be subject to the licence or the terms of use of that model and of the service "
-        "it ran on. This card does not repeat them: read them where the model is published before you train or share."
+        "\n\nText written by a model can be subject to the licence or the terms of that model and of its service. "
+        "This card does not repeat them: read them where the model is published before you train or share."
     )
 
 
