@@ -1,7 +1,9 @@
-"""The training network: Qwen2's forward written by hand for small fp32 batches on a CPU.
+"""The training network: Qwen2's architecture written by hand for small fp32 batches on a CPU.
 
-The parameters have the names and shapes of `transformers.Qwen2ForCausalLM` with tied embeddings, so the state is
-saved as it is and loaded by transformers and vLLM (a test compares the logits). What it saves against the library's
+The parameters have the names of transformers' decoder models, so the state is loaded by transformers and vLLM (a test
+compares the logits). It is saved as `LlamaForCausalLM` with `attention_bias`, which is the same function (its output
+bias, which Qwen2 lacks, is zero): transformers 5 gives every model of type `qwen2` Qwen's own tokenizer class, which
+would throw our pre-tokenizer away. What it saves against the library's
 forward: the sequences of a step lie end to end without padding (only attention cuts them apart), logits are made only
 at the taught positions.
 """
@@ -35,10 +37,13 @@ class Shape:
         return self.width // self.heads
 
     def config(self, eos: int, pad: int) -> dict[str, Any]:
-        """Return the `config.json` of the equal Qwen2ForCausalLM."""
+        """Return the `config.json` of the equal LlamaForCausalLM."""
         return {
-            "architectures": ["Qwen2ForCausalLM"],
-            "model_type": "qwen2",
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "attention_bias": True,
+            "mlp_bias": False,
+            "head_dim": self.head,
             "vocab_size": self.vocab,
             "hidden_size": self.width,
             "num_hidden_layers": self.layers,
@@ -50,7 +55,6 @@ class Shape:
             "rope_theta": self.theta,
             "rms_norm_eps": 1e-6,
             "tie_word_embeddings": True,
-            "use_sliding_window": False,
             "attention_dropout": 0.0,
             "initializer_range": 0.02,
             "bos_token_id": None,
@@ -147,6 +151,13 @@ class Network(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * shape.layers) ** 0.5 if last else 0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """Return the weights as `LlamaForCausalLM` wants them: with an output bias of zero."""
+        state = {name: value.contiguous() for name, value in self.state_dict().items()}
+        for i in range(self.shape.layers):
+            state[f"model.layers.{i}.self_attn.o_proj.bias"] = torch.zeros(self.shape.width)
+        return state
 
     def hidden(self, ids: Tensor, lengths: list[int]) -> Tensor:
         """Return the last hidden states (N, width) of the token ids (N,) of sequences of `lengths`, end to end."""

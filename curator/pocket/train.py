@@ -170,8 +170,9 @@ class Run:
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         generation = {"eos_token_id": end, "pad_token_id": pad, "do_sample": False}
         (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
-        state = {name: value.contiguous() for name, value in self.net.state_dict().items()}
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        weights = folder / "model.safetensors"
+        save_file(self.net.export_state(), weights, metadata={"format": "pt"})
+        weights.chmod(0o644)
         record = {
             "recipe": asdict(self.recipe), "steps_done": self.step, "tokens": self.tokens,
             "minutes": round(self.seconds / 60, 1), "parameters": sum(p.numel() for p in self.net.parameters()),
