@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from curator import table
 from curator.pipeline import Pipeline
-from curator.run import receipts
+from curator.run import ledger, receipts
 from curator.run.lock import hold
 from curator.run.meter import Engines
 from curator.run.progress import Progress, choose
@@ -118,24 +118,25 @@ async def _steps(session: Session) -> None:
     """Run what has no valid receipt, in order."""
     session.steps = plan_steps(session.pipeline, session.root, session.engines, session.limit)
     _describe(session)
-    at, parent = 0, None
+    at, parent, computed = 0, None, False
     while at < len(session.steps):
         planned = session.steps[at]
-        receipt = planned.receipt
+        receipt, until = planned.receipt, at + 1
+        computed = computed or receipt is None
         if receipt is not None and _there(session, planned):
             session.progress.reuse(planned.label, receipt)
-            until = at + 1
         elif parent is not None and planned.spec.kind in ("row", "model"):
             until = _segment_end(session.steps, at)
             await Segment(session, session.steps[at:until], parent).run()
         else:
             _note_change(session, planned)
             await _thread(session, planned, parent)
-            until = at + 1
         last = session.steps[until - 1]
         parent = parent if last.spec.kind == "sink" else last
         at = until
     _sweep(session)
+    if computed or not (session.root / ledger.NAME).exists():
+        ledger.write(Run(session.root), memory=session.memory, threads=max(1, session.workers))
 
 
 def _there(session: Session, planned: Planned) -> bool:
@@ -162,7 +163,7 @@ async def _thread(session: Session, planned: Planned, parent: Planned | None) ->
     def work() -> None:
         if planned.spec.kind == "source":
             run_source(session, planned, stop)
-        elif parent is not None and planned.spec.kind == "table":
+        if parent is not None and planned.spec.kind == "table":
             run_table(session, planned, parent, stop)
         elif parent is not None:
             run_sink(session, planned, parent, facts(session), stop)

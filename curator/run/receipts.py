@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,14 @@ def key(
 def input_files(step: Step) -> Iterator[Path]:
     """Yield the files that the settings of `step` name: paths, folders (all files in them) and globs that exist.
 
-    Any text setting that names an existing file counts, whatever the setting is called: reading one file too many
-    costs a hash, missing one would reuse rows of an input that changed.
+    An operator whose module has a function `inputs(settings)` says itself. For the others, any text setting that names
+    an existing file counts, whatever the setting is called: reading one file too many costs a hash, missing one would
+    reuse rows of an input that changed.
     """
+    say = getattr(sys.modules.get(step.op.factory.__module__), "inputs", None)
+    if callable(say):
+        yield from map(Path, say(step.bound))
+        return
     for value in step.bound.values():
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str | Path) and 0 < len(str(text)) < SETTINGS_THAT_ARE_NOT_FILES:
@@ -79,8 +85,8 @@ def _files(text: str) -> Iterator[Path]:
     if "\n" in text or "\0" in text or not ("/" in text or "." in text):
         return
     try:
-        found = [Path(p) for p in sorted(glob.glob(text, recursive=True))] if glob.has_magic(text) else [Path(text)]  # noqa: PTH207 - absolute patterns
-        for path in found:
+        found = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else [text]  # noqa: PTH207 - any root
+        for path in map(Path, found):
             if path.is_dir():
                 yield from (f for f in sorted(path.rglob("*")) if f.is_file())
             elif path.is_file():
