@@ -17,6 +17,7 @@ from curator.yaml_io import Page, scalar
 TOP = ("name", "description", "seed", "engines", "steps")
 ALIAS = re.compile(r"^[A-Za-z_][\w-]*$")
 NAME = re.compile(r"^[\w][\w. -]*$")
+_NO_PAGE = "an empty page; a pipeline has name, engines and steps"
 
 
 class Builder:
@@ -31,7 +32,11 @@ class Builder:
         data = self.page.data
         if not isinstance(data, dict):
             if not self.page.faults:
-                self.add("an empty page; a pipeline has name, engines and steps" if data is None else "not a mapping")
+                self.add(
+                    _NO_PAGE
+                    if data is None
+                    else f"a page is a mapping of name, engines and steps, got {near.shown(data)}"
+                )
             return Pipeline(where=Where(self.page.file))
         for key in data:
             if key not in TOP:

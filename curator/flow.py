@@ -23,7 +23,7 @@ from curator import rows
 from curator.errors import CuratorError
 from curator.near import nearest
 from curator.op import Op, builtin_names, find
-from curator.pipeline import Gaps, Pipeline, Problem, Step
+from curator.pipeline import Gaps, Pipeline, Problem, Step, Where
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,13 @@ def _after(step: Step, now: Columns) -> Columns:
 
 
 def _bound(own: Callable[..., Any], step: Step, now: Columns) -> Any:
-    """Call `own`; where a column's type is not known, only a missing column counts as a mistake."""
+    """Call `own`; on columns whose type is not known, only a missing name or bad syntax counts."""
     try:
         return own(step.bound, now.schema)
     except CuratorError as e:
-        if None in now.types.values() and "not found" not in str(e):
+        said = " ".join(str(v) for v in step.settings.values())
+        untyped = [name for name, kind in now.types.items() if kind is None and name in said]
+        if untyped and not re.search("not found|does not exist|syntax error", str(e)):
             return None
         raise
 
@@ -154,12 +156,15 @@ def _quietly(step: Step, what: str, otherwise: Any) -> Any:
         return otherwise
 
 
-def _place(step: Step, message: str) -> Any:
+def _place(step: Step, message: str) -> Where:
     """Return where the setting was written that a message speaks of, or else the step."""
-    named = next((n for n in re.findall(r"\w+", message)[:4] if n in step.lines), None)
-    if named is None and message.startswith("SQL"):
-        named = next((n for n in ("where", "best", "query") if n in step.lines), None)
-    return step.lines[named] if named is not None else step.where
+    quoted = re.findall(r"['\"]([^'\"]+)['\"]", message)
+    opening = re.findall(r"\w+", message)[:4]
+    for name, where in step.lines.items():
+        value = str(step.settings.get(name, ""))
+        if name in opening or (value and (value in message or any(word in value for word in quoted))):
+            return where
+    return step.lines.get("query", step.lines.get("where", step.where)) if "SQL:" in message else step.where
 
 
 def _told(step: Step, message: str) -> str:

@@ -30,7 +30,9 @@ def read_back(text: str) -> Pipeline:
 
 texts = st.one_of(
     st.text(max_size=20),
-    st.sampled_from(["yes", "no", "null", "~", "1e5", "0x1F", "1_000", "${HOME}", "$${X}", "a: b", "- x", "2024-01-01"]),
+    st.sampled_from(
+        ["yes", "no", "null", "~", "1e5", "0x1F", "1_000", "${HOME}", "$${X}", "a: b", "- x", "2024-01-01"]
+    ),
     st.sampled_from(["#", "{x}", "[1]", "true", "12:30:00", "line\nbreak\n", " padded ", "'", '"', "\\n", "é中\u2028"]),
 ).filter(lambda t: not SECRET_TEXT.search(t))
 
