@@ -17,6 +17,8 @@ _HASHES = re.compile(r"^\s*####\s*(.+?)\s*$", re.M)
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\n\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _JOIN = re.compile(r"[\s$\\(),.;*\[\]]*(?:and|or|,|;)[\s$\\(),.;*\[\]]*|[\s$\\()]*")
 _BARE_LINE = 120
+_BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![A-Za-z])\s*\{?)|\\.|[{}]", re.S)
+_BARE = re.compile(r"[^\s$.,{}\\]{1,40}")
 
 
 class Found(NamedTuple):
@@ -27,33 +29,34 @@ class Found(NamedTuple):
 
 
 def boxes(text: str) -> list[tuple[int, int, str]]:
-    r"""Return (start, end, content) of each closed `\boxed{...}` or `\fbox{...}`, outermost ones, in order."""
+    r"""Return (start, end, content) of each closed `\boxed{...}` or `\fbox{...}`, outermost ones, in order.
+
+    One pass; only the last 400,000 characters are read.
+    """
+    skipped = max(0, len(text) - 2 * _TAIL)
+    first = text.find("box", skipped)
+    if first < 0:
+        return []
+    base = max(skipped, first - 8)
+    text = text[base:]
     found: list[tuple[int, int, str]] = []
-    for m in re.finditer(r"\\(?:boxed|fbox)\s*", text):
-        if found and m.start() < found[-1][1]:
-            continue
-        if m.end() < len(text) and text[m.end()] == "{":
-            close = _closing(text, m.end())
-            if close is not None:
-                found.append((m.start(), close + 1, text[m.end() + 1 : close].strip()))
-        else:
-            bare = re.match(r"[^\s$.,{}\\]+", text[m.end() : m.end() + 40])
-            if bare:
-                found.append((m.start(), m.end() + bare.end(), bare.group()))
-    return found
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Position of the brace that closes the one at `start`, within `MAX_CHARS * 4` characters, else None."""
-    depth = 0
-    for m in re.finditer(r"\\.|[{}]", text[start : start + MAX_CHARS * 4], re.S):
-        if m.group() == "{":
-            depth += 1
-        elif m.group() == "}":
-            depth -= 1
-            if depth == 0:
-                return start + m.start()
-    return None
+    stack: list[tuple[int, int] | None] = []  # open braces; those of a box know where the box and its content start
+    for m in _BRACES.finditer(text):
+        token = m.group()
+        if token == "}":
+            opened = stack.pop() if stack else None
+            if opened and m.start() - opened[1] <= 2 * MAX_CHARS:
+                while found and found[-1][0] > opened[0]:
+                    found.pop()
+                found.append((opened[0], m.end(), text[opened[1] : m.start()].strip()))
+        elif m["box"]:
+            if token.endswith("{"):
+                stack.append((m.start(), m.end()))
+            elif bare := _BARE.match(text, m.end()):
+                found.append((m.start(), bare.end(), bare.group()))
+        elif token == "{":
+            stack.append(None)
+    return [(start + base, end + base, inner) for start, end, inner in found]
 
 
 def last_box(text: str) -> str | None:
