@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from curator.errors import CheckError, InputError
-from curator.near import hint
 from curator.op import DROPPED, Names, Result, Settings, SourceFn, operator
 
 REASONS = {
@@ -19,18 +17,15 @@ REASONS = {
     "invalid_utf8": "a text of the row is not valid UTF-8",
     "bad_value": "a value does not fit the type of its shared column",
 }
-BUILTIN = ("pocket", "pocket-eval", "pocket-train")
 SHARD_BYTES = 64 << 20
 Drop = tuple[str, str, str]
 
 
-def _paths(path: str | list[str]) -> list[str]:
-    return [path] if isinstance(path, str) else list(path)
-
-
 def inputs(settings: Settings) -> list[str]:
     """Return the local files that `read` will open, for the step's key; nothing for `builtin:` paths."""
-    return [str(p) for p in _input(settings).paths]
+    from curator.reading.opening import open_input
+
+    return [str(p) for p in open_input(settings).paths]
 
 
 def columns(settings: Settings) -> Names | None:
@@ -41,36 +36,13 @@ def columns(settings: Settings) -> Names | None:
     """
     from curator.reading import hub
     from curator.reading.mapping import mapped
+    from curator.reading.opening import open_input, paths_of
 
-    if any(hub.is_hub(p) for p in _paths(settings["path"])):
+    if any(hub.is_hub(p) for p in paths_of(settings)):
         return None
-    where = ", ".join(_paths(settings["path"]))
-    names = _input(settings).names()
+    where = ", ".join(paths_of(settings))
+    names = open_input(settings).names()
     return mapped(names, settings["columns"] or {}, settings["id"], settings["keep"], where).names
-
-
-def _input(settings: Settings) -> Any:
-    """Return the `reading.tables.Input` behind the settings."""
-    from curator.reading import hub
-    from curator.reading.files import resolve
-    from curator.reading.tables import Input
-
-    paths = _paths(settings["path"])
-    built = [p.removeprefix("builtin:") for p in paths if p.startswith("builtin:")]
-    limit = settings["max_row_bytes"]
-    if built:
-        if len(paths) > 1:
-            raise CheckError("read: a builtin: path stands alone")
-        if built[0] not in BUILTIN:
-            msg = f"read: builtin:{built[0]} is not there{hint(built[0], BUILTIN)}"
-            raise CheckError(msg)
-        from curator.pocket import world
-
-        return Input([], limit, (paths[0], partial(world.rows, built[0], settings["n"], settings["seed"] or 0)))
-    found = []
-    for path in paths:
-        found += hub.files(path, settings["split"]) if hub.is_hub(path) else resolve([path], settings["split"])
-    return Input(found, limit)
 
 
 @operator(
@@ -136,10 +108,11 @@ def read(
     }  # fmt: skip
 
     def run() -> Iterator[Result]:
+        from curator.reading.opening import open_input, paths_of
         from curator.reading.stream import stream
 
-        where = ", ".join(_paths(path))
-        yield from _shards(stream(_input(settings), settings, where), shard_rows, where)
+        where = ", ".join(paths_of(settings))
+        yield from _shards(stream(open_input(settings), settings, where), shard_rows, where)
 
     return run
 
