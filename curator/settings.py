@@ -51,8 +51,6 @@ def bind_engine(kind: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], li
     """Return the settings of an engine of this kind as typed values, and what is wrong with them."""
     engines = engine_room()
     known = engines.kinds()
-    if not known:
-        return dict(given), []
     if kind not in known:
         return dict(given), [Fault("kind", f"no engine kind '{kind}'{near.hint(kind, known)}")]
     return _bind(f"kind {kind}", engines.settings_of(kind), given)
@@ -62,11 +60,7 @@ def engine_room() -> Any:
     """Return `curator.engines`, which knows the kinds of engines, their settings and what they can do."""
     from curator import engines
 
-    return engines if hasattr(engines, "settings_of") else _NoEngines
-
-
-class _NoEngines:
-    kinds = staticmethod(lambda: ())
+    return engines
 
 
 def _bind(owner: str, settings: Iterable[Setting], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,13 +21,13 @@ app.add_typer(store, name="store")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline, one page of YAML.", show_default=False)]
 Sets = Annotated[
-    Optional[list[str]],  # noqa: UP045  # typer reads it
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. steps.generate.n=8 or engines.teacher.model=M."),
 ]
-Seed = Annotated[Optional[int], typer.Option(help="Replaces the seed of the page.")]  # noqa: UP045
-Limit = Annotated[Optional[int], typer.Option(min=1, help="Read only the first N rows.")]  # noqa: UP045
+Seed = Annotated[int | None, typer.Option(help="Replaces the seed of the page.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first N rows.")]
 Store = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--store", metavar="DIR", help="Response store; default: .store beside the run's folder."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
@@ -42,12 +42,12 @@ def top() -> None:
 def run(
     file: File,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run; default runs/NAME."),
     ] = None,
     sets: Sets = None,
     workers: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, help="Processes for CPU work; default: one a core."),
     ] = None,
     limit: Limit = None,
@@ -89,7 +89,13 @@ def preview(
 
 
 @app.command()
-def why(row: Annotated[str, typer.Argument(metavar="ROW", help="row_id, or problem_id")], folder: RunFolder) -> None:
+def why(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="row_id, or problem_id", show_default=False)],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="Folder of a run; default the newest.", show_default=False),
+    ] = None,
+) -> None:
     """Say what happened to a row, step by step."""
     from curator.cli import runs
 
@@ -115,10 +121,10 @@ def report(folder: RunFolder) -> None:
 @app.command()
 def export(
     folder: RunFolder,
-    to: Annotated[str, typer.Option(help="trl, llama_factory, axolotl, verl, open_instruct, ...")],
+    to: Annotated[list[str], typer.Option(help="Format, see curator ops export; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new folder.", show_default=False)],
     sets: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the export operator, e.g. thinking=inline."),
     ] = None,
 ) -> None:
@@ -130,7 +136,7 @@ def export(
 
 @app.command()
 def ops(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", show_default=False)] = None,  # noqa: UP045
+    name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
 ) -> None:
     """List the operators, or explain one: settings, columns, reasons."""
     from curator.cli import pages
@@ -148,7 +154,7 @@ def schema() -> None:
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The page to write.")] = Path("pipeline.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The page to write.")] = Path("pipeline.yaml"),
 ) -> None:
     """Write a first pipeline to start from."""
     from curator.cli import pages
@@ -164,25 +170,49 @@ def version() -> None:
     typer.echo(f"trace-curator {__version__}")
 
 
+StoreFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store.")]
+
+
 @store.command("ls")
-def store_ls(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("runs/.store")) -> None:
-    """List what the store holds, by engine."""
+def store_ls(folder: StoreFolder = Path("runs/.store")) -> None:
+    """List the files of the store."""
     from curator.cli import stores
 
-    stores.ls(folder)
+    stores.show("ls", folder)
 
 
 @store.command("stats")
-def store_stats(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("runs/.store")) -> None:
-    """Count responses, tokens and bytes."""
+def store_stats(folder: StoreFolder = Path("runs/.store")) -> None:
+    """Count answers and tokens, by engine and model."""
     from curator.cli import stores
 
-    stores.stats(folder)
+    stores.show("stats", folder)
+
+
+@store.command("verify")
+def store_verify(folder: StoreFolder = Path("runs/.store")) -> None:
+    """Count the bytes of every file that belong to no whole answer."""
+    from curator.cli import stores
+
+    stores.show("verify", folder)
+
+
+@store.command("compact")
+def store_compact(folder: StoreFolder = Path("runs/.store")) -> None:
+    """Put all files nobody writes to into one; nothing is lost."""
+    from curator.cli import stores
+
+    stores.show("compact", folder)
 
 
 @store.command("gc")
-def store_gc(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("runs/.store")) -> None:
-    """Merge segments and give back the room of what is superseded."""
+def store_gc(
+    folder: StoreFolder = Path("runs/.store"),
+    older_than: Annotated[float | None, typer.Option(metavar="DAYS", help="Answers older than this.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Answers of this kind of engine.")] = None,
+    model: Annotated[str | None, typer.Option(help="Answers of this model.")] = None,
+) -> None:
+    """Throw away the answers that meet all conditions given, and compact the rest."""
     from curator.cli import stores
 
-    stores.gc(folder)
+    stores.show("gc", folder, older_than=older_than, engine=engine, model=model)

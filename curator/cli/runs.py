@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator.cli.tables import line, show, table
+from curator.cli.tables import line, table
 from curator.errors import CheckError
 
 
@@ -35,50 +34,52 @@ def run(
         summary(folder)
 
 
-def receipts(folder: Path) -> list[dict[str, Any]]:
-    """Return the receipts of a run, in the order of its steps."""
-    found = sorted(folder.glob("steps/*/receipt.json"))
-    if not found:
-        msg = f"'{folder}' holds no finished step of a run; a run's folder is runs/NAME"
-        raise CheckError(msg)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
-
-
 def summary(folder: Path) -> None:
     """Print rows in, made, out and dropped of every step, with reasons, time and tokens, and what to type next."""
-    head = ("step", "in", "made", "out", "dropped", "why", "seconds", "tokens")
-    done = receipts(folder)
-    table("", head, [_row(receipt) for receipt in done])
+    from curator.run.result import Run
+
+    head = ("step", "in", "made", "out", "dropped", "why dropped", "seconds", "tokens")
+    done = Run(folder).summary()
+    table("", head, [_row(step) for step in done])
     written = folder / "out"
-    kept = done[-1]["out"]
-    if written.is_dir() and any(written.iterdir()):
-        line(f"\n{kept:,} rows; dataset: {written}")
-    else:
-        line(f"\n{kept:,} rows in {folder}")
-    gone = next((r for r in done if r["dropped"]), None)
-    line(f"next: curator why ROW {folder}" + (" (what happened to a row)" if gone else ""))
+    where = written if written.is_dir() and any(written.iterdir()) else folder
+    line(f"\n{done[-1]['out'] if done else 0:,} rows; they lie in {where}")
+    line(f"next: curator why ROW {folder}    curator report {folder}")
 
 
-def _row(receipt: Mapping[str, Any]) -> list[Any]:
-    reasons = ", ".join(f"{code} {n:,}" for code, n in receipt.get("reasons", {}).items())
-    used = receipt.get("engines", {}).values()
+def _row(step: Mapping[str, Any]) -> list[Any]:
+    reasons = ", ".join(f"{code} {n:,}" for code, n in step["reasons"].items())
+    used = step["engines"].values()
     tokens = sum(e.get("tokens_in", 0) + e.get("tokens_out", 0) for e in used)
-    numbers = [receipt.get(k, 0) for k in ("rows_in", "made", "out", "dropped")]
-    return [receipt["step"], *numbers, reasons, receipt.get("seconds", 0.0), tokens if used else None]
+    return [*(step[k] for k in ("step", "in", "made", "out", "dropped")), reasons, step["seconds"], tokens or None]
 
 
-def why(row: str, folder: Path) -> None:
+def newest() -> Path:
+    """Return the run under `runs/` that was described last.
+
+    Raises:
+        CheckError: there is none.
+    """
+    found = sorted(Path("runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise CheckError("no run in runs/; name the folder of one: curator why ROW RUN")
+    return found[-1].parent
+
+
+def why(row: str, folder: Path | None) -> None:
     """Print what happened to a row."""
     from curator.run.questions import why as ask
 
-    show(ask(folder, row))
+    folder = newest() if folder is None else folder
+    head = ("step", "event", "row_id", "what")
+    table(f"{row} in {folder}", head, [[event[k] for k in head] for event in ask(folder, row)])
 
 
 def diff(one: Path, other: Path) -> None:
     """Print what differs between two runs."""
     from curator.run.questions import diff as ask
 
-    show(ask(one, other))
+    line(str(ask(one, other)))
 
 
 def report(folder: Path) -> None:
@@ -88,8 +89,26 @@ def report(folder: Path) -> None:
     line(f"wrote {write(folder)}")
 
 
-def export(folder: Path, to: str, out: Path, sets: Sequence[str]) -> None:
-    """Write the rows of a run in a trainer's format."""
-    from curator.export import export as write
+def export(folder: Path, to: Sequence[str], out: Path, sets: Sequence[str]) -> None:
+    """Write the rows of a run in trainers' formats.
 
-    show(write(folder, to=to, out=out, settings=sets))
+    Raises:
+        CheckError: a setting that the operator `export` does not have, or of the wrong type.
+    """
+    from curator.export import export_run
+    from curator.pipeline import find_op
+    from curator.settings import bind
+    from curator.yaml_io import scalar
+
+    given: dict[str, Any] = {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals:
+            msg = f"--set {text}: wants key=value, such as thinking=inline"
+            raise CheckError(msg)
+        given[key.strip()] = scalar(value)
+    bound, faults = bind(find_op("export"), {**given, "to": list(to)})
+    if faults:
+        raise CheckError("\n".join(fault.message for fault in faults))
+    formats = bound.pop("to")
+    line(f"wrote {export_run(folder, formats, out, **bound)}")
