@@ -64,7 +64,8 @@ def _text(entry: str) -> Reference:
         return Reference(entry, {"path": path, "columns": known.get("columns")})
     if entry.startswith(("builtin:", "hf:")) or "/" in entry or "." in entry:
         return Reference(_stem(entry), {"path": entry})
-    msg = f"decontaminate: benchmark '{entry}' is not known{hint(entry, registry())}; or give a path, or builtin:pocket-eval"
+    near = hint(entry, registry())
+    msg = f"decontaminate: benchmark '{entry}' is not known{near}; or give a path, or builtin:pocket-eval"
     raise CheckError(msg)
 
 

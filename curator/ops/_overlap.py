@@ -20,27 +20,37 @@ EXACT_BELOW = 4  # words and operators; such an item is in every other text, so 
 _GOES_ON = re.compile(r"[\s)\]}$]*[+\-*/^=<>!%]|[.,]\d")
 _CAME_FROM = re.compile(r"(?:[+\-*/^=<>%][\s(\[{$]*|\d[.,])$")
 _DIGIT = re.compile(r"\d")
+Runs = tuple[tuple[int, int, int], ...]
 
 
 class Hit(NamedTuple):
     """What one text and one item share.
 
-    `score`: rarity-weighted share of the item's or the row's words that lie in shared runs, the larger of the two.
-    `numbers`: share of the numbers of one side found on the other, at the place of the match; None where a side has none.
-    `spans`: the longest shared runs, (text on the row's side, text on the item's side).
+    `item_share`, `row_share`: rarity-weighted share of the words of each side that lie in shared runs, 0 to 1.
+    `item_numbers`: share of the item's numbers that stand in the row where the item would lie; None: it has none.
+    `row_numbers`: share of the row's numbers that stand in the item; None: it has none.
+    `runs`: shared runs of words (row start, item start, words), longest first.
     """
 
-    item: Item
+    item: int
     method: str
-    score: float
-    numbers: float | None
-    spans: list[tuple[str, str]]
+    item_share: float
+    row_share: float
+    item_numbers: float | None
+    row_numbers: float | None
+    runs: tuple[tuple[int, int, int], ...]
+
+    @property
+    def score(self) -> float:
+        """The larger share."""
+        return max(self.item_share, self.row_share)
 
 
 class _Entry(NamedTuple):
     item: Item
     words: Words
     weights: Any
+    numbers: Counter[str]
 
 
 class Index:
@@ -51,14 +61,17 @@ class Index:
         split = [(item, words(item.text)) for item in items]
         self.frequency = Counter(w for _, found in split for w in set(found.words))
         self.size = len(split)
-        self.entries = [_Entry(i, f, np.array([self.weight(w) for w in f.words])) for i, f in split]
+        self.entries = [_Entry(i, f, self._weights(f), Counter(filter(_DIGIT.search, f.words))) for i, f in split]
         tokens, self.ends = _tokens([item.text for item, _ in split])
         self._long(tokens)
         self._short(tokens)
 
     def weight(self, word: str) -> float:
-        """Return the rarity of a word: log of items over items that hold it, so that what all items say weighs little."""
+        """Return the rarity of a word: log of items over items that hold it. What every item says weighs little."""
         return math.log((self.size + 1) / (self.frequency.get(word, 0) + 0.5))
+
+    def _weights(self, found: Words) -> Any:
+        return np.array([self.weight(w) for w in found.words])
 
     def _long(self, tokens: Any) -> None:
         keys, where, place = [], [], []
@@ -97,28 +110,49 @@ class Index:
         """Return all items that a text shares a run with, best first."""
         tokens, _ = _tokens([text])
         found = words(text)
-        hits = [*self._long_hits(text, found, tokens), *self._short_hits(text, found, tokens)]
-        return sorted(hits, key=lambda h: (-h.score, -(h.numbers or 0), h.item))
+        hits = [*self._short_hits(text, found, tokens), *self._long_hits(found, tokens)]
+        return sorted(hits, key=lambda h: (-h.score, self.entries[h.item].item))
 
-    def _long_hits(self, text: str, found: Words, tokens: Any) -> Iterable[Hit]:
+    def spans(self, text: str, hit: Hit) -> list[tuple[str, str]]:
+        """Return the three longest shared runs as text: (on the row's side, on the item's side)."""
+        row, entry = words(text), self.entries[hit.item]
+        other = entry.words
+        return [
+            (text[row.starts[i] : row.ends[i + m - 1]], entry.item.text[other.starts[j] : other.ends[j + m - 1]])
+            for i, j, m in hit.runs[:3]
+        ]
+
+    def _long_hits(self, found: Words, tokens: Any) -> Iterable[Hit]:
+        pairs = self._pairs(tokens)
+        if not pairs:
+            return
+        weights = self._weights(found)
+        digits = [(i, w) for i, w in enumerate(found.words) if _DIGIT.search(w)]
+        here = Counter(w for _, w in digits)
+        for k, starts in pairs.items():
+            runs, entry = _runs(starts, self.n), self.entries[k]
+            if any(found.words[i : i + m] != entry.words.words[j : j + m] for i, j, m in runs):
+                continue  # two different words with one hash
+            low, high = _window(runs, len(entry.words.words))
+            yield Hit(
+                k,
+                "ngram",
+                _share(entry.weights, [(j, m) for _, j, m in runs]),
+                _share(weights, [(i, m) for i, _, m in runs]),
+                _inside(entry.numbers, Counter(w for i, w in digits if low <= i < high)),
+                _inside(here, entry.numbers),
+                runs,
+            )
+
+    def _pairs(self, tokens: Any) -> dict[int, list[tuple[int, int]]]:
+        """Return item -> (place in the row, place in the item) of every shared gram."""
         keys = ngrams.grams(tokens, self.n)
         low, high = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         pairs: dict[int, list[tuple[int, int]]] = {}
         for i in np.flatnonzero(high > low).tolist():
             for at in range(low[i], high[i]):
                 pairs.setdefault(int(self.where[at]), []).append((i, int(self.place[at])))
-        if not pairs:
-            return
-        weights = np.array([self.weight(w) for w in found.words])
-        for k, starts in pairs.items():
-            runs = _runs(starts, self.n)
-            entry = self.entries[k]
-            if any(found.words[i : i + m] != entry.words.words[j : j + m] for i, j, m in runs):
-                continue  # two different words with one hash
-            share = max(
-                _share(weights, [(i, m) for i, _, m in runs]), _share(entry.weights, [(j, m) for _, j, m in runs])
-            )
-            yield Hit(entry.item, "ngram", share, _numbers(found, entry.words, runs), _spans(text, found, entry, runs))
+        return pairs
 
     def _short_hits(self, text: str, found: Words, tokens: Any) -> Iterable[Hit]:
         for length, items in self.short.items():
@@ -127,7 +161,7 @@ class Index:
                     entry = self.entries[k]
                     start, end = found.starts[i], found.ends[i + length - 1]
                     if found.words[i : i + length] == entry.words.words and _whole(text, start, end, entry.item.text):
-                        yield Hit(entry.item, "whole_item", 1.0, 1.0, [(text[start:end], entry.item.text)])
+                        yield Hit(k, "whole_item", 1.0, length / len(found.words), 1.0, 1.0, ((i, 0, length),))
 
 
 def _tokens(texts: list[str]) -> tuple[Any, Any]:
@@ -145,7 +179,7 @@ def _whole(text: str, start: int, end: int, item: str) -> bool:
     return not _GOES_ON.match(text[end:]) and not _CAME_FROM.search(text[:start])
 
 
-def _runs(starts: list[tuple[int, int]], n: int) -> list[tuple[int, int, int]]:
+def _runs(starts: list[tuple[int, int]], n: int) -> Runs:
     """Merge gram matches (row, item) that follow each other into runs (row start, item start, words), longest first."""
     runs: list[tuple[int, int, int]] = []
     for i, j in sorted(starts, key=lambda p: (p[1] - p[0], p[0])):
@@ -153,7 +187,7 @@ def _runs(starts: list[tuple[int, int]], n: int) -> list[tuple[int, int, int]]:
             runs[-1] = (runs[-1][0], runs[-1][1], i + n - runs[-1][0])
         else:
             runs.append((i, j, n))
-    return sorted(runs, key=lambda r: (-r[2], r))
+    return tuple(sorted(runs, key=lambda r: (-r[2], r)))
 
 
 def _share(weights: Any, spans: list[tuple[int, int]]) -> float:
@@ -164,25 +198,12 @@ def _share(weights: Any, spans: list[tuple[int, int]]) -> float:
     return float(weights[covered].sum()) / total if total > 0 else float(covered.mean())
 
 
-def _numbers(row: Words, item: Words, runs: list[tuple[int, int, int]]) -> float | None:
-    """Return how far the numbers agree where the item would lie in the row; None where one side has none there.
-
-    One changed number makes another problem, so the smaller set must be in the larger one: the share of it that is.
-    """
-    slack = round(SLACK * len(item.words))
-    low = max(0, min(i for i, _, _ in runs) - min(j for _, j, _ in runs) - slack)
-    high = max(i + m for i, _, m in runs) + len(item.words) - max(j + m for _, j, m in runs) + slack
-    here = Counter(w for w in row.words[low:high] if _DIGIT.search(w))
-    there = Counter(w for w in item.words if _DIGIT.search(w))
-    if not here or not there:
-        return None
-    common = (here & there).total()
-    return max(common / here.total(), common / there.total())
+def _window(runs: Runs, length: int) -> tuple[int, int]:
+    """Return the words of the row among which the item would lie, with some slack for inserted words."""
+    slack = round(SLACK * length)
+    low = min(i for i, _, _ in runs) - min(j for _, j, _ in runs) - slack
+    return low, max(i + m for i, _, m in runs) + length - max(j + m for _, j, m in runs) + slack
 
 
-def _spans(text: str, row: Words, entry: _Entry, runs: list[tuple[int, int, int]]) -> list[tuple[str, str]]:
-    other = entry.words
-    return [
-        (text[row.starts[i] : row.ends[i + m - 1]], entry.item.text[other.starts[j] : other.ends[j + m - 1]])
-        for i, j, m in runs[:3]
-    ]
+def _inside(inner: Counter[str], outer: Counter[str]) -> float | None:
+    return (inner & outer).total() / inner.total() if inner else None

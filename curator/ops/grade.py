@@ -42,7 +42,7 @@ def grade(
     """Mark every sample with the pass rate of its problem, and how sure that rate is.
 
     `pass_rate` = n_ok / n over the samples with a verdict. A null verdict (timeout, no reference, error) leaves
-    numerator and denominator and is counted in `n_undecided`; a problem without any verdict has a null pass rate, not 0.
+    numerator and denominator and is counted in `n_undecided`; a problem without any verdict has a null pass rate.
     The interval is Wilson's score interval (Wilson 1927): honest at 0 of 4 and 4 of 4, where the normal one has no
     width.
 

@@ -46,7 +46,8 @@ def sql(*, query: str | None = None, where: str | None = None) -> TableFn:
 
     The query must keep `row_id`, unique and not null. It may make rows (`unnest`, joins of `rows` with itself):
     give them a new `row_id` and the old one as `parent_id`. It sees no other table and no file, and
-    may call no function that differs from run to run. `limit` without `order by` would depend on row order: order by row_id.
+    may call no function that differs from run to run. `limit` without `order by` depends on row order: order by
+    row_id first.
 
     Args:
         query: a SELECT, e.g. `select *, length(problem) as problem_chars from rows`.

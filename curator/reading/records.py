@@ -36,7 +36,7 @@ def open_bytes(path: Path) -> BinaryIO:
         import zstandard
 
         raw = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        return io.BufferedReader(raw, 1 << 20)  # type: ignore[type-var]
+        return io.BufferedReader(raw, 1 << 20)
     return path.open("rb", buffering=1 << 20)
 
 
