@@ -55,25 +55,29 @@ def run(
         CuratorError: one line and an exit code for everything a person can mend.
         KeyboardInterrupt: Ctrl-C; finished shards and stored answers are kept.
     """
-    root = Path(folder)
+    root, shown = Path(folder), choose(progress)
+    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    engines = Engines(pipeline, open_store(store, root, pipeline), shown.asked)
+    return execute(Session(pipeline, root, engines, shown, workers, shard_rows, memory, limit))
+
+
+def execute(session: Session) -> Run:
+    """Run a session's pipeline in its folder, holding the folder's lock. Raises as `run`."""
+    root, shown = session.root, session.progress
     try:
         (root / "steps").mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise table.cannot_write(root, e) from e
-    shown = choose(progress)
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
 
     async def go() -> None:
-        engines = Engines(pipeline, _store(store, root, pipeline), shown.asked)
-        session = Session(pipeline, root, engines, shown, workers, shard_rows, memory, limit)
         try:
             await _steps(session)
         finally:
-            await engines.close()
+            await session.engines.close()
 
     with hold(root / "lock"):
         try:
-            shown.start([s.label for s in pipeline.steps])
+            shown.start([s.label for s in session.pipeline.steps])
             _blocking(go)
         finally:
             shown.stop()
@@ -81,7 +85,7 @@ def run(
     return Run(root)
 
 
-def _store(store: Any, root: Path, pipeline: Pipeline) -> Any:
+def open_store(store: Any, root: Path, pipeline: Pipeline) -> Any:
     """Return the response store; None where no step asks an engine."""
     if not any(step.engines for step in pipeline.steps):
         return None

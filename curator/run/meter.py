@@ -11,6 +11,7 @@ from curator.engines.protocol import Completion, Engine, Message, Request, TextS
 from curator.pipeline import Pipeline
 
 Use = dict[str, float]
+CONCURRENCY = 64  # of an engine that does not say its own
 Usage = dict[str, Use]
 
 # Where the numbers of the running shard go. Tasks that an operator starts inherit it, so one engine serves several
@@ -67,6 +68,16 @@ class Meter:
     def max_context(self) -> int | None:
         """Longest prompt plus completion, in tokens."""
         return self.inner.max_context
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that keep the engine busy: what it says itself, or what is behind it, else `CONCURRENCY`."""
+        for engine in (self.inner, getattr(self.inner, "raw", None)):
+            for name in ("concurrency", "max_concurrency"):
+                found = getattr(engine, name, None)
+                if isinstance(found, int) and found > 0:
+                    return found
+        return CONCURRENCY
 
     async def generate(self, request: Request) -> list[Completion]:
         """Ask the inner engine and count."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from curator import table
 from curator.errors import CheckError
+from curator.flow import hook
 from curator.pipeline import Pipeline, Step
 
 Receipt = dict[str, Any]
@@ -67,12 +67,12 @@ def key(
 def input_files(step: Step) -> Iterator[Path]:
     """Yield the files that the settings of `step` name: paths, folders (all files in them) and globs that exist.
 
-    An operator whose module has a function `inputs(settings)` says itself. For the others, any text setting that names
+    An operator with the hook `inputs(settings)` (see `curator.flow`) says itself. For the others, any text setting that names
     an existing file counts, whatever the setting is called: reading one file too many costs a hash, missing one would
     reuse rows of an input that changed.
     """
-    say = getattr(sys.modules.get(step.op.factory.__module__), "inputs", None)
-    if callable(say):
+    say = hook(step.op, "inputs")
+    if say is not None:
         yield from map(Path, say(step.bound))
         return
     for value in step.bound.values():

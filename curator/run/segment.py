@@ -26,7 +26,6 @@ from curator.run.session import Planned, Session, layout_of, now
 from curator.run.worker import Job, Staged
 
 MODEL_ROWS = 256  # rows of a shard before a model operator: 16 samples of 100 kB each are then 400 MB, not 8 GB
-CONCURRENCY = 64  # of an engine that does not say its own
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Segment:
         self.pool = Pool({p.label: p.spec for p in steps if p.spec.kind == "row"}, session.workers)
         self.functions: dict[str, Any] = {}
         engines = [e for p in models for e in p.step.engines.values()]
-        calls = sum(getattr(session.engines.get(a).inner, "concurrency", None) or CONCURRENCY for a in set(engines))
+        calls = sum(session.engines.get(alias).concurrency for alias in set(engines))
         self.in_flight = max(1, session.workers) + 1 + (-(-2 * calls // self.unit_rows) if self.unit_rows else 0)
 
     async def run(self) -> None:
