@@ -109,8 +109,17 @@ def _feature(name: str, type_: pa.DataType) -> dict[str, Any] | None:
     return None
 
 
+def _one_line(value: Any) -> Any:
+    """Return `value` with every text on one line: a line of three dashes inside a title would end the front matter."""
+    if isinstance(value, dict):
+        return {k: _one_line(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_one_line(v) for v in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
 def card(summary: Summary, facts: Facts, settings: CardSettings) -> str:
     """Return README.md: front matter and body."""
-    meta = front_matter(summary, facts, settings)
+    meta = _one_line(front_matter(summary, facts, settings))
     head = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{head}---\n\n{body(summary, facts, meta)}"

@@ -55,7 +55,7 @@ def _intro(summary: Summary, facts: Facts, meta: Mapping[str, Any]) -> str:
     kind = f", written for {first.format.trainer} ({first.format.meaning})" if first.format else ""
     return (
         f"# {cell(meta['pretty_name'])}\n\n{sum(first.rows.values()):,} rows from {summary.problems:,} problems{kind}. "
-        f"Made by `curator` from the pipeline `{cell(facts.name)}`; the card is generated from the run's receipts."
+        f"Made by `curator` from the pipeline {cell(facts.name)}; the card is generated from the run's receipts."
     )
 
 
@@ -264,7 +264,7 @@ def _citation(facts: Facts) -> str:
     found = {number: "the pipeline file" for number in _ARXIV.findall(facts.pipeline)}
     for receipt in facts.receipts:
         for number in _ARXIV.findall(_doc(str(receipt.get("op")))):
-            found.setdefault(number, f"step `{cell(receipt.get('step'))}`")
+            found.setdefault(number, f"step {cell(receipt.get('step'))}")
     if not found:
         return ""
     lines = [f"- [arXiv:{number}](https://arxiv.org/abs/{number}), named by {where}" for number, where in found.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 
 from curator.errors import CheckError, OutputError
@@ -40,9 +41,13 @@ def push(folder: Path, repo_id: str, *, private: bool = True, message: str = "Ad
     """
     ready(repo_id)
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     token = os.environ["HF_TOKEN"]
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
+    quiet = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    if quiet:
+        disable_progress_bars()
     try:
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         commit = api.upload_folder(
@@ -52,4 +57,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True, message: str = "Ad
         text = re.sub(r"\s+", " ", str(e)).replace(token, "***")[:300]
         msg = f"export: push to '{repo_id}' failed: {type(e).__name__}: {text} (run again to push)"
         raise OutputError(msg) from None
+    finally:
+        if quiet:
+            enable_progress_bars()
     return str(commit.commit_url)

@@ -40,13 +40,24 @@ def thinking_survives(rows: Iterable[Mapping[str, Any]], tokenizer: Any, **templ
         text = render(messages)
         at = 0
         for i, message in enumerate(messages):
-            for part, wanted in _parts(message):
-                found = text.find(wanted, at)
-                if found >= 0:
-                    at = found + len(wanted)
-                elif message["role"] == "assistant":
-                    losses.append(Loss(number, i, part, wanted))
+            lost, at = _look(text, at, *_parts(message))
+            if message["role"] == "assistant":
+                losses += [Loss(number, i, part, wanted) for part, wanted in lost]
     return losses
+
+
+def _look(text: str, at: int, thinking: str, answer: str) -> tuple[list[tuple[str, str]], int]:
+    """Look for both texts of a message from `at` on, in this order; return what is missing and where to go on."""
+    thought = text.find(thinking, at)
+    said = text.find(answer, thought + len(thinking)) if thought >= 0 else -1
+    if said >= 0:
+        return [], said + len(answer)
+    said = text.find(answer, at)
+    if said >= 0:  # what looked like the thinking, if anything did, is the answer itself
+        return [("thinking", thinking)], said + len(answer)
+    if thought >= 0:
+        return [("answer", answer)], thought + len(thinking)
+    return [("thinking", thinking), ("answer", answer)], at
 
 
 def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,14 +85,11 @@ def _renderer(tokenizer: Any, template: Mapping[str, Any]) -> Callable[[list[dic
     return lambda messages: str(tokenizer(messages))
 
 
-def _parts(message: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield the texts of a message in the order in which a template writes them."""
+def _parts(message: Mapping[str, Any]) -> tuple[str, str]:
+    """Return thinking and answer of a message without the space around them; empty where there is none."""
     content = str(message.get("content") or "")
     thinking = next((str(message[k]) for k in _KEYS if message.get(k)), None)
     if thinking is None and message["role"] == "assistant":
         split = split_think(content)
         thinking, content = split.think, split.response
-    if thinking and thinking.strip():
-        yield "thinking", thinking.strip()
-    if content.strip():
-        yield "answer", content.strip()
+    return (thinking or "").strip(), content.strip()

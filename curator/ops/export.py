@@ -70,7 +70,7 @@ def export(
         languages: language codes for the card; not stated if empty.
         tags: further tags for the card.
         push: id on the Hub (owner/name) to push to when the folder is done; needs HF_TOKEN. Off if not given.
-        private: make a pushed dataset private.
+        private: make a pushed dataset private; one that exists already keeps its visibility.
         seed: seed of the split; the pipeline's seed if not given.
 
     Raises:

@@ -148,7 +148,8 @@ def test_nothing_from_the_data_acts_on_the_page(tmp_path):
     outside = re.sub(r"^(`{3,})json\n.*?^\1$", "", body, flags=re.S | re.M)
     assert outside != body
     assert "<img" not in outside
-    assert "](javascript" not in outside
+    assert not re.search(r"(?<!\\)\]\(javascript", outside)
+    assert "`\\`" not in outside
     assert "\n# Title" not in outside
 
 
