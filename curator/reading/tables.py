@@ -52,7 +52,7 @@ class Input:
         """Return the columns, in order of appearance, from schemas and the first lines alone."""
         found: dict[str, None] = {}
         for source in self._record_sources():
-            for _, record in itertools.islice(source(), HEAD):
+            for _, record in itertools.islice(source(), HEAD if self.made is None else 1):  # made rows are alike
                 if not isinstance(record, Bad):
                     found.update(dict.fromkeys(record))
         for path in self._arrow_paths():
