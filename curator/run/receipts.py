@@ -67,8 +67,8 @@ def key(
 def input_files(step: Step) -> Iterator[Path]:
     """Yield the files that the settings of `step` name: paths, folders (all files in them) and globs that exist.
 
-    An operator with the hook `inputs(settings)` (see `curator.flow`) says itself. For the others, any text setting that names
-    an existing file counts, whatever the setting is called: reading one file too many costs a hash, missing one would
+    An operator with the hook `inputs(settings)` (see `curator.flow`) says itself. For the others, any text setting that
+    names an existing file counts, whatever it is called: reading one file too many costs a hash, missing one would
     reuse rows of an input that changed.
     """
     say = hook(step.op, "inputs")

@@ -13,9 +13,9 @@ from curator.run.lock import hold
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path):
-    with hold(tmp_path / "lock"), pytest.raises(FolderLocked, match=f"{tmp_path}.*process {os.getpid()} on"):
-        with hold(tmp_path / "lock"):
-            pass
+    told = pytest.raises(FolderLocked, match=f"{tmp_path}.*process {os.getpid()} on")
+    with hold(tmp_path / "lock"), told, hold(tmp_path / "lock"):
+        pass
     with hold(tmp_path / "lock"):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
     assert not (tmp_path / "lock").exists()
