@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from curator.engines.protocol import Completion, Engine, Message, Request, Sampling
 from curator.op import DROPPED, REGISTRY, Result, Split, operator
@@ -45,7 +46,8 @@ def numbers(*, count: int = 10, broken: int = 0, batch: int = 1000, reverse: boo
 
 
 @operator("row", effect="marks", version=1, needs=("value",), adds=lambda s: {s["into"]: pa.int64()}, name="t_double")
-def double(*, into: str = "double", log: str | None = None):
+def double(*, into: str = "double"):
+    log = os.environ.get("STAND_IN_LOG")
     if log:
         with Path(log).open("a") as f:
             f.write("built\n")
@@ -219,8 +221,21 @@ class FakeEngine:
         self.closed = True
 
 
-def step(name, label=None, **settings):
-    return Step(label or name.removeprefix("t_"), REGISTRY[name], settings)
+@pytest.fixture
+def engines(monkeypatch):
+    """Pipelines open `FakeEngine`s; the fixture is the list of those opened."""
+    opened = []
+
+    def open_engine(alias, kind, settings, *, store=None):
+        opened.append(FakeEngine(alias, settings, store))
+        return opened[-1]
+
+    monkeypatch.setattr("curator.engines.open_engine", open_engine)
+    return opened
+
+
+def step(op, label=None, **settings):
+    return Step(label or op.removeprefix("t_"), REGISTRY[op], settings)
 
 
 def chain(*steps, engines=None, seed=0):
