@@ -51,7 +51,7 @@ def columns(op: Op) -> tuple[str, str]:
     found = []
     for declared in (op.needs, op.adds):
         try:
-            names = ", ".join(declared(default_settings(op)))
+            names = ", ".join(dict.fromkeys(declared(default_settings(op))))
         except Exception:  # the defaults alone need not make sense to an operator
             names = "depends on the settings"
         found.append(names or "-")

@@ -24,7 +24,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         _ours()
         code = app(arguments, prog_name="curator", standalone_mode=False)
     except KeyboardInterrupt:
-        _say("interrupted; what succeeded is kept, and the same command goes on from there")
         code = INTERRUPTED
     except BrokenPipeError:  # `curator ops | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         _say(f"error: {show()}")
         _say("try: curator --help")
+    if code == INTERRUPTED:  # typer turns the interrupt of a command into its code
+        _say("interrupted; what succeeded is kept, and the same command goes on from there")
     sys.exit(code if isinstance(code, int) else 0)
 
 
