@@ -101,7 +101,7 @@ def _sections(text: str) -> list[str]:
     return re.findall(r"^\*\*([A-Z][^*\n]*)\*\*$", text, flags=re.MULTILINE)
 
 
-def rewriting(sampler: Sampler, n: int, own: bool) -> Report:
+def rewriting(sampler: Sampler, n: int, *, own: bool) -> Report:
     """COMPRESS per level: answer kept, level right, sections right, tokens against the long trace's.
 
     The long traces are the program's, or with `own` the model's own right samples at T = 0.8 (what a pipeline has).
@@ -223,7 +223,8 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
         found = duckdb.read_parquet(str(file)).select("question", "answer").fetchall()
     elif file.suffix == ".jsonl":
-        found = [(r["question"], r["answer"]) for r in map(json.loads, file.read_text().splitlines()) if "question" in r]
+        lines = map(json.loads, file.read_text().splitlines())
+        found = [(line["question"], line["answer"]) for line in lines if "question" in line]
     else:
         return []
     return [(q, a.rpartition("####")[2].strip().replace(",", "")) for q, a in found]
@@ -269,7 +270,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     report = evaluate(args.model, args.parts.split(","), args.share)
-    if args.out:
+    if args.out is not None:
         old = json.loads(args.out.read_text()) if args.out.exists() else {}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps({**old, **report}, indent=1) + "\n")

@@ -69,7 +69,7 @@ class Shape:
         return asdict(self)
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     """Grouped-query attention with rotary positions."""
 
     def __init__(self, shape: Shape) -> None:
@@ -90,8 +90,8 @@ class Attention(nn.Module):
         groups = s.heads // s.kv_heads
         k, v = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
         pieces = zip(*(whole.unsqueeze(0).split(lengths, 2) for whole in (q, k, v)), strict=True)
-        out = torch.cat([F.scaled_dot_product_attention(*one, is_causal=True) for one in pieces], 2)
-        return self.o_proj(out[0].transpose(0, 1).reshape(x.shape[0], -1))  # type: ignore[no-any-return]
+        out = torch.cat([F.scaled_dot_product_attention(a, b, c, is_causal=True) for a, b, c in pieces], 2)
+        return self.o_proj(out[0].transpose(0, 1).reshape(x.shape[0], -1))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
-class Mlp(nn.Module):
+class Mlp(nn.Module):  # type: ignore[misc]
     """SwiGLU."""
 
     def __init__(self, shape: Shape) -> None:
@@ -110,10 +110,10 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., width) to the same shape."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """One pre-norm layer."""
 
     def __init__(self, shape: Shape) -> None:
@@ -126,10 +126,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, lengths: list[int]) -> Tensor:
         """Map (N, width) to the same shape."""
         x = x + self.self_attn(self.input_layernorm(x), cos, sin, lengths)
-        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
-class _Body(nn.Module):
+class _Body(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocab, shape.width)
@@ -137,7 +137,7 @@ class _Body(nn.Module):
         self.norm = nn.RMSNorm(shape.width, eps=1e-6)
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """The whole model; `state_dict()` has transformers' names (the tied output matrix is not stored)."""
 
     def __init__(self, shape: Shape, seed: int = 0) -> None:
@@ -169,7 +169,7 @@ class Network(nn.Module):
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
             x = layer(x, cos, sin, lengths)
-        return self.model.norm(x)  # type: ignore[no-any-return]
+        return self.model.norm(x)
 
     def losses(self, ids: Tensor, taught: Tensor, lengths: list[int]) -> Tensor:
         """Return the summed cross-entropy (nats) of each sequence; `taught` (N,) marks the tokens that are targets."""

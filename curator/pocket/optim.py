@@ -30,21 +30,21 @@ def orthogonalise(stack: Tensor, iterations: int = 5) -> Tensor:
     return x.transpose(1, 2) if tall else x
 
 
-class StackedMuon(torch.optim.Optimizer):
+class StackedMuon(torch.optim.Optimizer):  # type: ignore[misc]
     """Muon over two-dimensional parameters, batched by shape."""
 
     def __init__(self, params: Iterable[Tensor], lr: float = 6e-3, momentum: float = 0.95, decay: float = 0.05) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self, closure: Any = None) -> None:
         """Apply one update."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 shapes[p.shape].append(p)
             for shape, members in shapes.items():
-                gradient = torch.stack([p.grad for p in members])  # type: ignore[misc]
+                gradient = torch.stack([p.grad for p in members])
                 state = self.state[members[0]]
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(gradient)

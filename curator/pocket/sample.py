@@ -61,8 +61,8 @@ class Sampler:
         """Return the number of tokens of a plain text."""
         return len(self.tok.encode(text, add_special_tokens=False))
 
-    @torch.inference_mode()
-    def _batch(self, texts: list[str], cap: int, options: dict[str, Any], ban_first: bool) -> list[Output]:
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _batch(self, texts: list[str], cap: int, options: dict[str, Any], *, ban_first: bool) -> list[Output]:
         inputs = self.tok(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
         length = inputs["input_ids"].shape[1]
         extra = LogitsProcessorList([BanFirst(self.switches, length)] if ban_first else [])
@@ -91,6 +91,6 @@ class Sampler:
         results: dict[int, Output] = {}
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            made = self._batch([texts[i] for i in some], cap, options, ban_first)
+            made = self._batch([texts[i] for i in some], cap, options, ban_first=ban_first)
             results.update(zip(some, made, strict=True))
         return [results[i] for i in range(len(texts))]

@@ -45,7 +45,7 @@ _OTHER_WORDS = (
 _BUDGETS = ((256, 768, 1536), (256, 768, 1536), (128, 256, 512), (64, 128, 256))
 
 # Weights of the number of operations at full difficulty (ours): oversamples what is learned last.
-_OPS = {1: 8, 2: 13, 3: 20, 4: 20, 5: 16, 6: 14, 7: 5, 8: 4}
+_OPS = {1: 12, 2: 18, 3: 22, 4: 19, 5: 13, 6: 9, 7: 4, 8: 3}
 
 
 def draw_problem(rng: random.Random, hardness: float = 1.0, most: int = 8) -> Problem:
@@ -177,7 +177,7 @@ def same_answer(rng: random.Random, hardness: float) -> Example:
 def copy(rng: random.Random, hardness: float) -> Example:
     """Plain copying of names, items, numbers and equations: what rewriting and new problems rest on."""
     words: list[str] = []
-    for _ in range(rng.randint(3, 4 + round(8 * hardness))):
+    for _ in range(rng.randint(1, 3 + round(6 * hardness * rng.random()))):
         kind = rng.randrange(4)
         a, b = rng.randint(0, 999), rng.randint(2, 99)
         equation = f"{a}{rng.choice('+-*/')}{b}={rng.randint(0, 9999)}"
@@ -187,13 +187,13 @@ def copy(rng: random.Random, hardness: float) -> Example:
 
 
 TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.45, solve),
+    "solve": (0.44, solve),
     "unswitched": (0.03, unswitched),
     "compress": (0.27, compress),
     "propose": (0.12, propose),
     "judge": (0.06, judge),
     "same_answer": (0.03, same_answer),
-    "copy": (0.04, copy),
+    "copy": (0.05, copy),
 }
 """Task -> (weight, maker), from the first step on (weights ours)."""
 

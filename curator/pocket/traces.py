@@ -35,7 +35,8 @@ def _digits(n: int, width: int) -> list[int]:
 
 def _add(a: int, b: int) -> list[tuple[str, int]]:
     """Return (left side, value) of each digit sum, lowest first."""
-    width, carry, out = max(len(str(a)), len(str(b))), 0, []
+    out: list[tuple[str, int]] = []
+    width, carry = max(len(str(a)), len(str(b))), 0
     for x, y in zip(_digits(a, width), _digits(b, width), strict=True):
         total = x + y + carry
         out.append((f"{x}+{y}" + ("+1" if carry else ""), total))
@@ -44,7 +45,8 @@ def _add(a: int, b: int) -> list[tuple[str, int]]:
 
 
 def _subtract(a: int, b: int) -> list[tuple[str, int]]:
-    width, borrow, out = len(str(a)), 0, []
+    out: list[tuple[str, int]] = []
+    width, borrow = len(str(a)), 0
     for x, y in zip(_digits(a, width), _digits(b, width), strict=True):
         top = x + 10 if x - y - borrow < 0 else x
         out.append((f"{top}-{y}" + ("-1" if borrow else ""), top - y - borrow))
@@ -53,7 +55,8 @@ def _subtract(a: int, b: int) -> list[tuple[str, int]]:
 
 
 def _multiply(a: int, b: int) -> list[tuple[str, int]]:
-    carry, out = 0, []
+    out: list[tuple[str, int]] = []
+    carry = 0
     for x in _digits(a, len(str(a))):
         total = x * b + carry
         out.append((f"{x}*{b}" + (f"+{carry}" if carry else ""), total))
@@ -63,7 +66,8 @@ def _multiply(a: int, b: int) -> list[tuple[str, int]]:
 
 def _divide(a: int, b: int) -> str:
     """Return long division, highest digit first: `20/6=3 rest 2, 28/6=4 rest 4`."""
-    out, rest = [], 0
+    out: list[str] = []
+    rest = 0
     for digit in str(a):
         rest = rest * 10 + int(digit)
         if rest >= b or out:
@@ -118,7 +122,7 @@ def _lead(problem: Problem, k: int) -> str:
     return "Then "
 
 
-def _operation(problem: Problem, k: int, rng: random.Random, checks: bool, slip: bool) -> list[Part]:
+def _operation(problem: Problem, k: int, rng: random.Random, *, checks: bool, slip: bool) -> list[Part]:
     """Return the paragraphs of operation k: a slip or a given-up start now and then, the work, the checks."""
     step, last = problem.steps[k], k == problem.n_ops - 1
     lead = _lead(problem, k)
@@ -147,7 +151,7 @@ def recap(problem: Problem) -> str:
 
 
 def long_trace(
-    problem: Problem, rng: random.Random, straight_from: int | None = None, short_end: bool = False
+    problem: Problem, rng: random.Random, straight_from: int | None = None, *, short_end: bool = False
 ) -> list[Part]:
     """Return the paragraphs of a long trace.
 
@@ -157,7 +161,7 @@ def long_trace(
     slipped = rng.randrange(problem.n_ops) if rng.random() < 0.1 else -1
     for k in range(problem.n_ops):
         checks = straight_from is None or k < straight_from
-        out += _operation(problem, k, rng, checks, checks and k == slipped)
+        out += _operation(problem, k, rng, checks=checks, slip=checks and k == slipped)
     if not short_end:
         out.append(Part(recap(problem)))
     out.append(Part(f"The answer is {problem.answer}."))
@@ -190,7 +194,7 @@ _STOCK = {
 _WORK = ("Approach", "Initial Approach", "Sub-problem Processing")
 
 
-def rewrite(problem: Problem, level: str | None = None, with_work: bool = False) -> str:
+def rewrite(problem: Problem, level: str | None = None, *, with_work: bool = False) -> str:
     """Return the short solution in the shape of `level` (default: the problem's own level).
 
     `with_work` writes the digit-wise work of each operation (for the answer-conditioned form, which has no trace to

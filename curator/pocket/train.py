@@ -10,7 +10,6 @@ import argparse
 import ctypes
 import json
 import math
-import os
 import random
 import sys
 import time
@@ -34,15 +33,22 @@ class Recipe:
     """How a run is made; every number is unpublished, ours."""
 
     seed: int = 0
-    steps: int = 3000
+    steps: int = 2750
     examples: int = 16
     lr_matrices: float = 6e-3
     lr_rest: float = 3e-3
     warmup: int = 60
-    decay_from: float = 0.3
+    decay_from: float = 0.35
+    decay_drop: float = 0.5
     curriculum: float = 0.25
     length_power: float = 0.75
     threads: int = 2
+
+
+def _id(tok: Tokenizer, mark: str) -> int:
+    number = tok.token_to_id(mark)
+    assert number is not None, mark
+    return number
 
 
 def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[bool]]:
@@ -60,7 +66,7 @@ def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[bool
             k += 1
         ids.append(token)
         taught.append(spans[k][1])
-    return [*ids, tok.token_to_id("<|im_end|>")], [*taught, True]
+    return [*ids, _id(tok, "<|im_end|>")], [*taught, True]
 
 
 class Batch(NamedTuple):
@@ -92,11 +98,11 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Return the factor on the learning rates: warm-up, constant, then linear decay to 2 % over the last 70 %."""
+    """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     done = step / recipe.steps
-    return 1.0 if done < recipe.decay_from else max(0.02, (1 - done) / (1 - recipe.decay_from))
+    return 1.0 if done < recipe.decay_from else max(0.01, recipe.decay_drop * (1 - done) / (1 - recipe.decay_from))
 
 
 class Run:
@@ -121,7 +127,7 @@ class Run:
         counts = torch.stack([piece.sum() for piece in made.taught.split(made.lengths)])
         sums = self.net.losses(made.ids, made.taught, made.lengths)
         loss = (sums / counts.float() ** self.recipe.length_power).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.tokens += len(made.ids)
         for name, value in zip(made.tasks, (sums.detach() / counts).tolist(), strict=True):
             self.recent[name] = 0.98 * self.recent.get(name, value) + 0.02 * value
@@ -144,7 +150,7 @@ class Run:
         }  # fmt: skip
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path, **changes: Any) -> Run:
@@ -165,7 +171,7 @@ class Run:
     def export(self, folder: Path) -> None:
         """Write what transformers and vLLM load: weights, configuration, tokenizer, and `train.json`."""
         tokenizer.save(self.tok, folder)
-        end, pad = (self.tok.token_to_id(mark) for mark in ("<|im_end|>", "<|endoftext|>"))
+        end, pad = (_id(self.tok, mark) for mark in ("<|im_end|>", "<|endoftext|>"))
         config = self.net.shape.config(end, pad)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         generation = {"eos_token_id": end, "pad_token_id": pad, "do_sample": False}
@@ -190,7 +196,8 @@ def train(run: Run, checkpoint: Path, every: int = 100) -> None:
             each = " ".join(f"{name} {value:.3f}" for name, value in sorted(run.recent.items()))
             mean = sum(losses) / len(losses)
             speed = run.tokens / run.seconds
-            print(f"{run.step} loss {mean:.4f} {each} | {run.tokens / 1e6:.2f} M, {speed:.0f}/s", flush=True)
+            line = f"{run.step} loss {mean:.4f} {each} | {run.tokens / 1e6:.2f} M, {speed:.0f}/s"
+            print(line, flush=True)  # noqa: T201
             losses = []
         if run.step % every == 0:
             run.save(checkpoint)

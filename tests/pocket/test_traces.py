@@ -4,11 +4,12 @@ import random
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from curator import prompts
 from curator.pocket import tasks, traces
 from curator.pocket.grammar import Step, draw
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 _EQUATION = re.compile(r"(?<![\d.])(\d+(?:[-+*/]\d+)+|\d+ mod \d+)=(\d+)(?: rest (\d+))?")
 
