@@ -17,7 +17,7 @@ REASONS = {
     "invalid_utf8": "a text of the row is not valid UTF-8",
     "bad_value": "a value does not fit the type of its shared column",
 }
-SHARD_BYTES = 64 << 20
+ROWS, BYTES = 4096, 64 << 20  # of one result, at most: what is in memory at once
 Drop = tuple[str, str, str]
 
 
@@ -62,7 +62,6 @@ def read(
     keep: str | list[str] = "all",
     on_bad: str = "quarantine",
     max_row_bytes: int = 16 << 20,
-    shard_rows: int = 4096,
     seed: int | None = None,
 ) -> SourceFn:
     """Read problems, or problems with traces, and give every row its ids.
@@ -70,7 +69,8 @@ def read(
     Shared columns get the names and types of `rows.COLUMNS`: what `columns` says, else the exact name, else an alias
     (question, prompt, ground_truth, ...). `messages` or `conversations` give `problem` (the last user turn before the
     last assistant turn) and `trace` (that assistant turn, `reasoning_content` folded into `<think>`). A `trace` is
-    taken apart into `think` and `response`. Other columns are kept as they are. NaN in a shared column becomes null.
+    taken apart into `think` and `response`; where the file's `prompt` ends with `<think>`, the trace gets it back.
+    Other columns are kept as they are. NaN in a shared column becomes null.
 
     `row_id`: the id column; without one, xxh3-128 of the row's content, with `-1`, `-2` ... for further identical rows,
     so that ids do not depend on the order of rows or files. `problem_id`: as given; else, where there is a trace, the
@@ -88,7 +88,6 @@ def read(
         keep: `all`, or the columns wanted beside the ids, problem and trace.
         on_bad: `quarantine` drops a bad row with its reason; `fail` stops at the first one. Blank problems are dropped.
         max_row_bytes: larger rows are quarantined.
-        shard_rows: rows in a shard, at most; shards also end at 64 MB.
         seed: of `builtin:` problems; default is the pipeline's seed.
 
     Raises:
@@ -98,10 +97,9 @@ def read(
     if on_bad not in ("quarantine", "fail"):
         msg = f"read: on_bad is '{on_bad}', it must be quarantine or fail"
         raise CheckError(msg)
-    for name, value in (("shard_rows", shard_rows), ("max_row_bytes", max_row_bytes)):
-        if value < 1:
-            msg = f"read: {name} is {value}, it must be at least 1"
-            raise CheckError(msg)
+    if max_row_bytes < 1 or (n is not None and n < 0):
+        msg = f"read: max_row_bytes is {max_row_bytes} and n is {n}; max_row_bytes must be at least 1, n at least 0"
+        raise CheckError(msg)
     settings: Mapping[str, Any] = {
         "path": path, "columns": columns, "id": id, "split": split, "n": n, "keep": keep, "on_bad": on_bad,
         "max_row_bytes": max_row_bytes, "seed": seed,
@@ -112,13 +110,13 @@ def read(
         from curator.reading.stream import stream
 
         where = ", ".join(paths_of(settings))
-        yield from _shards(stream(open_input(settings), settings, where), shard_rows, where)
+        yield from _grouped(stream(open_input(settings), settings, where), where)
 
     return run
 
 
-def _shards(pieces: Iterator[tuple[pa.Table, list[Drop]]], size: int, where: str) -> Iterator[Result]:
-    """Regroup pieces into shards of `size` rows or `SHARD_BYTES`, quarantined rows beside them."""
+def _grouped(pieces: Iterator[tuple[pa.Table, list[Drop]]], where: str) -> Iterator[Result]:
+    """Regroup pieces of the files into results of `ROWS` rows or `BYTES`, quarantined rows beside them."""
     waiting: list[pa.Table] = []
     drops: list[Drop] = []
     made = 0
@@ -127,10 +125,10 @@ def _shards(pieces: Iterator[tuple[pa.Table, list[Drop]]], size: int, where: str
         drops += bad
         waiting.append(table)
         held = sum(len(t) for t in waiting)
-        while held >= size or (held and sum(t.nbytes for t in waiting) >= SHARD_BYTES):
+        while held >= ROWS or (held and sum(t.nbytes for t in waiting) >= BYTES):
             whole = pa.concat_tables(waiting)
-            yield _result(whole.slice(0, size), drops)
-            waiting, drops = [whole.slice(size)], []
+            yield _result(whole.slice(0, ROWS), drops)
+            waiting, drops = [whole.slice(ROWS)], []
             held = len(waiting[0])
     if made == 0:
         msg = f"{where}: there are no rows to read"

@@ -33,11 +33,42 @@ def open_bytes(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     if path.suffix == ".zst":
+        return io.BufferedReader(_Zstd(path), 1 << 20)
+    return path.open("rb", buffering=1 << 20)
+
+
+class _Zstd(io.RawIOBase):
+    """Decompressed bytes of a .zst file. Zstandard's own reader takes a file that is cut off for one that ends."""
+
+    def __init__(self, path: Path) -> None:
         import zstandard
 
-        raw = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        return io.BufferedReader(raw, 1 << 20)
-    return path.open("rb", buffering=1 << 20)
+        self._file = path.open("rb")
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            raw = self._frame.unused_data if self._frame is not None and self._frame.eof else b""
+            raw = raw or self._file.read(1 << 17)
+            if not raw:
+                if self._frame is not None and not self._frame.eof:
+                    raise EOFError("the compressed data ends in the middle")
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = self._new()
+            self._ready = memoryview(self._frame.decompress(raw))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def records(path: Path, max_row_bytes: int) -> Iterator[Record]:
@@ -161,7 +192,11 @@ def _csv_rows(path: Path, reader: Any, limit: int) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as e:
-            yield reader.line_num, Bad(f"{path}:{reader.line_num}", "bad_line", f"broken CSV: {e}", "")
+            place = f"{path}:{reader.line_num}"
+            if "field limit" in str(e):
+                yield reader.line_num, Bad(place, "row_too_large", f"a field alone; max_row_bytes is {limit}", "")
+            else:
+                yield reader.line_num, Bad(place, "bad_line", f"broken CSV: {e}", "")
             continue
         number, place = reader.line_num, f"{path}:{reader.line_num}"
         joined = ",".join(row)

@@ -18,7 +18,7 @@ from curator.reading.infer import turn
 from curator.reading.mapping import Mapped
 from curator.reading.records import Bad
 from curator.rows import COLUMNS
-from curator.text import split_think
+from curator.text import THINK_OPEN, split_think
 
 ASSISTANT = {"assistant", "gpt", "model", "bot", "chatgpt"}
 USER = {"user", "human"}
@@ -144,10 +144,25 @@ def shaped(table: pa.Table, plan: Mapped, quarantine: Callable[[int, str], None]
         out.setdefault("problem", pa.array([p for p, _ in pairs], pa.string()))
         out.setdefault("trace", pa.array([t for _, t in pairs], pa.string()))
     if "trace" in out:
+        out["trace"] = reopened(out["trace"], table)
         parts = [None if t is None else split_think(t) for t in out["trace"].to_pylist()]
         out.setdefault("think", pa.array([p and p.think for p in parts], pa.string()))
         out.setdefault("response", pa.array([p and p.response for p in parts], pa.string()))
     return out
+
+
+def reopened(traces: Any, table: pa.Table) -> Any:
+    """Give traces the `<think>` back that a chat template left at the end of the prompt (R1 and its distillations).
+
+    Without it a trace that was cut off while thinking would pass for a response.
+    """
+    if "prompt" not in table.column_names or not pa.types.is_string(table.schema.field("prompt").type):
+        return traces
+    cut = pc.ends_with(pc.utf8_rtrim_whitespace(table.column("prompt").combine_chunks()), THINK_OPEN)
+    bare = pc.invert(pc.starts_with(pc.utf8_ltrim_whitespace(traces), THINK_OPEN))
+    return pc.if_else(
+        pc.fill_null(pc.and_(cut, bare), False), pc.binary_join_element_wise(THINK_OPEN, traces, "\n"), traces
+    )
 
 
 def _turns(value: Any, row: int, quarantine: Callable[[int, str], None]) -> tuple[str | None, str | None]:

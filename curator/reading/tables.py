@@ -118,14 +118,11 @@ class Input:
 
     def _arrow_pieces(self, path: Path) -> Iterator[Piece]:
         start = 1
-        try:
-            for batch in arrow_batches(path):
-                table = _plain(pa.Table.from_batches([batch]))
-                numbers = list(range(start, start + len(table)))
-                start += len(table)
-                yield _quarantine(str(path), table, numbers, self.max_row_bytes)
-        except (pa.ArrowException, OSError, EOFError) as e:
-            raise InputError(_unreadable(path, e)) from e
+        for batch in arrow_batches(path):
+            table = _plain(pa.Table.from_batches([batch]))
+            numbers = list(range(start, start + len(table)))
+            start += len(table)
+            yield _quarantine(str(path), table, numbers, self.max_row_bytes)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -151,7 +148,23 @@ def arrow_schema(path: Path) -> pa.Schema:
 
 
 def arrow_batches(path: Path) -> Iterator[Any]:
-    """Yield small record batches of a Parquet or Arrow file."""
+    """Yield small record batches of a Parquet or Arrow file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    batches = _batches(path)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError, EOFError) as e:
+            raise InputError(_unreadable(path, e)) from e
+        if batch is None:
+            return
+        yield batch
+
+
+def _batches(path: Path) -> Iterator[Any]:
     if format_of(path.name) == "parquet":
         with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=PIECE_ROWS):
@@ -236,7 +249,7 @@ def _quarantine(path: str, table: pa.Table, numbers: list[int], limit: int) -> P
     if not bad:
         return Piece(table, numbers, [])
     keep = [i for i in range(len(table)) if i not in bad]
-    return Piece(table.take(keep), [numbers[i] for i in keep], [bad[i] for i in sorted(bad)])
+    return Piece(table.take(pa.array(keep, pa.int64())), [numbers[i] for i in keep], [bad[i] for i in sorted(bad)])
 
 
 def _sizes(table: pa.Table) -> list[int]:
@@ -248,7 +261,7 @@ def _sizes(table: pa.Table) -> list[int]:
         sizes = [a + b for a, b in zip(sizes, lengths, strict=True)]
     nested = [n for n, t in zip(table.column_names, table.schema.types, strict=True) if pa.types.is_nested(t)]
     if nested:
-        sizes = [s + table.select(nested).slice(i, 1).get_total_buffer_size() for i, s in enumerate(sizes)]
+        sizes = [s + table.select(nested).slice(i, 1).nbytes for i, s in enumerate(sizes)]
     return sizes
 
 
