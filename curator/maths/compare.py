@@ -98,9 +98,9 @@ def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relatio
     a, b = clean(gold), clean(pred)
     if a.text and squeeze(a.text) == squeeze(b.text) and a.base == b.base and a.percent == b.percent:
         return True
-    letter = choice(gold)
-    if letter and _is_choice(gold):
-        return choice(pred) == letter
+    letters = choice(gold), choice(pred)
+    if all(letters) and (_is_choice(gold) or _is_choice(pred)):
+        return letters[0] == letters[1]
     shapes = []
     for side, text in (("gold", gold), ("pred", pred)):
         try:
@@ -110,9 +110,10 @@ def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relatio
     return _Comparison(rules, leaf, relation).same(*shapes)
 
 
-def _is_choice(gold: str) -> bool:
-    r"""A single capital letter in text or brackets, or alone, is a choice; `B` alone could be a variable: same test."""
-    return bool(re.fullmatch(r"\(?[A-J]\)?", re.sub(r"\\text(?:bf|rm)?\{([^{}]*)\}", r"\1", clean(gold).text).strip()))
+def _is_choice(answer: str) -> bool:
+    r"""Only a choice letter: `B`, `(B)`, `\text{(B)}`. `B` alone could be a variable: the same test serves."""
+    bare = re.sub(r"\\text(?:bf|rm)?\{([^{}]*)\}", r"\1", clean(answer).text)
+    return bool(re.fullmatch(r"[A-J]|\([A-Ja-j]\)", bare.strip("{} ")))
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ _FUNCTIONS = frozenset(
         "tanh",
     ]
 )
-_CHOICE = re.compile(r"\(?([A-J])\)?[.:]?(?:\s.*)?", re.S)
+_CHOICE = re.compile(r"\(\s*([A-Ja-j])\s*\)\s*[.:]?\s*(?![-+*/^=_,]).*|([A-J])(?:[.:)](?:\s.*)?)?", re.S)
 
 
 class TooDeep(ValueError):
@@ -202,11 +202,9 @@ def _plain(words: str) -> str:
 
 def choice(answer: str) -> str | None:
     r"""Return the letter of a multiple-choice answer, `B`, `(B)`, `\text{(B)}`, `B. 12`, or None."""
-    s = _WORD.sub(r"\1", clean(answer).text).strip()
+    s = _WORD.sub(r"\1", clean(answer).text).strip("{} ")
     m = _CHOICE.fullmatch(s)
-    if m and (len(s) == 1 or not s[1:2].isalnum()) and not re.match(r"[A-J]\s*[-+*/^=_\\]|[A-J]\s?\(", s):
-        return m[1]
-    return None
+    return (m[1] or m[2]).upper() if m else None
 
 
 def _matrix(body: str, depth: int) -> Matrix:

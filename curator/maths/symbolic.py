@@ -194,7 +194,7 @@ def _zero_at(a: Any, b: Any, point: dict[Any, Any]) -> bool | None:
         d = x - y
         if d.is_Rational:
             return bool(d == 0)
-        value = d.evalf(15, maxn=400)
+        value = d.evalf(15, maxn=150)
         if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
             return None
         parts = value.as_real_imag()
