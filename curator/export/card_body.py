@@ -30,7 +30,10 @@ def body(summary: Summary, facts: Facts, meta: Mapping[str, Any]) -> str:
 
 def cell(value: Any) -> str:
     """Return a value as the text of one Markdown table cell, with nothing that Markdown or HTML would act on."""
-    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, bool):
+        value = str(value).lower()
+    number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else None
+    text = number or ("" if value is None else str(value))
     text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|!#~])", r"\\\1", text)[:200]
 
@@ -202,10 +205,10 @@ def _statistics(summary: Summary) -> str:
         return (s.name, str(s.type).split("<")[0], s.nulls, s.unit, *numbers, top)
 
     head = ("column", "type", "null", "unit", "min", "median", "mean", "max", "values")
-    text = "## Statistics\n\nConfig `default` (medians within 1 %):\n\n"
-    text += table(head, map(row, summary.default_stats.columns))
+    text = "## Statistics\n\nMedians are within 1 %. The texts of config `default`:\n\n"
+    text += table(head, map(row, summary.text_stats.columns))
     if any(c.format is None for c in summary.configs):
-        text += "\n\nConfig `metadata`:\n\n" + table(head, map(row, summary.input_stats.columns))
+        text += "\n\nThe columns of config `metadata`:\n\n" + table(head, map(row, summary.input_stats.columns))
     return text
 
 

@@ -20,6 +20,7 @@ from curator.op import View
 
 ORDER = ("problem_id", "sample_idx", "row_id")  # samples of a problem stay together; row_id breaks every tie
 READER_ROWS = 256  # rows held at once between DuckDB and the row groups
+TEXTS = pa.schema([(name, pa.string()) for name in ("question", "thinking", "answer")])
 LEFT_OUT = pa.schema([(name, pa.string()) for name in ("row_id", "config", "reason", "evidence")])
 
 
@@ -60,7 +61,7 @@ class Summary:
     problems: int
     configs: list[Config]
     input_stats: TableStats
-    default_stats: TableStats
+    text_stats: TableStats
 
 
 def inside(root: Path, name: str) -> Path:
@@ -161,7 +162,7 @@ class _Writer:
         self._index: Counter[tuple[str, str]] = Counter()
         self._last_problem: str | None = None
         self.rows = self.problems = 0
-        self.input_stats, self.default_stats = TableStats(self._schema), TableStats(self._configs[0].schema)
+        self.input_stats, self.text_stats = TableStats(self._schema), TableStats(TEXTS)
         wanted = _wanted(layout) | set(ORDER)
         self._columns = [n for n in self._schema.names if n in wanted]
 
@@ -199,6 +200,7 @@ class _Writer:
     def _add_records(self, config: Config, format_: Format, items: list[Item]) -> None:
         records: dict[str, list[Record]] = {split: [] for split in self._layout.splits}
         refused: list[Record] = []
+        texts: list[tuple[Any, ...]] = []
         for item in items:
             key = _problem(item.row)
             if format_.per_problem and self._done.get(config.name) == key:
@@ -214,18 +216,16 @@ class _Writer:
             self._done[config.name] = key
             record.update({n: item.row[n] for n in self._layout.plan.columns})
             records[item.split].append(record)
+            texts.append((item.row.get("problem"), *_said(item, format_)))
         for split, found in records.items():
             if found:
-                self._write(config, split, found)
+                config.sample = config.sample or found[0]
+                self._shards[config.name, split].write(pa.Table.from_pylist(found, schema=config.schema))
+        if config is self._configs[0] and texts:
+            columns = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
+            self.text_stats.add(pa.Table.from_arrays(columns, schema=TEXTS))
         if refused:
             self._refuse(refused)
-
-    def _write(self, config: Config, split: str, records: list[Record]) -> None:
-        table = pa.Table.from_pylist(records, schema=config.schema)
-        if config is self._configs[0]:
-            self.default_stats.add(table)
-        config.sample = config.sample or records[0]
-        self._shards[config.name, split].write(table)
 
     def _refuse(self, refused: list[Record]) -> None:
         if self._left is None:
@@ -241,7 +241,14 @@ class _Writer:
                 config.rows[split], config.bytes[split] = shards.rows, shards.bytes
         if self._left is not None:
             self._left.close()
-        return Summary(self.rows, self.problems, self._configs, self.input_stats, self.default_stats)
+        return Summary(self.rows, self.problems, self._configs, self.input_stats, self.text_stats)
+
+
+def _said(item: Item, format_: Format) -> tuple[str | None, str | None]:
+    """Thinking and answer of what was written; a format for reinforcement learning has only the reference answer."""
+    if format_.per_problem or isinstance(item.turn, Refusal):
+        return None, item.row.get("answer")
+    return item.turn.reasoning, item.turn.response
 
 
 def _problem(row: Mapping[str, Any]) -> str:

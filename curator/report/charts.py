@@ -48,14 +48,14 @@ def histogram(found: Sequence[Histogram]) -> str:
     low = min(min(h.bins) for h in found)
     high = max(max(h.bins) for h in found)
     low, high = low - low % BINS_PER_OCTAVE, high + 1 + (-(high + 1)) % BINS_PER_OCTAVE
-    most = max(max(h.bins.values()) for h in found)
-    left, bottom, tall = 60, 34, 200
-    step = (WIDTH - left - 10) / (high - low)
+    most = _round_up(max(max(h.bins.values()) for h in found))
+    left, right, bottom, tall = 60, 30, 34, 200
+    step = (WIDTH - left - right) / (high - low)
     bar = (step - 3) / len(found)
     lines = []
     for part in (0.0, 0.5, 1.0):
         y = 12 + tall * (1 - part)
-        lines.append(f'<line class="grid" x1="{left}" x2="{WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         lines.append(f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{most * part:,.0f}</text>')
     for edge in range(low, high + 1, BINS_PER_OCTAVE * max(1, math.ceil((high - low) / BINS_PER_OCTAVE / 14))):
         x = left + (edge - low) * step
@@ -74,6 +74,12 @@ def histogram(found: Sequence[Histogram]) -> str:
     names = " ".join(f'<i class="s{i}"></i> {escape(h.name)}' for i, h in enumerate(found))
     legend = f'<p class="legend">{names} &nbsp; rows by number of tokens (logarithmic axis)</p>'
     return legend + _svg(12 + tall + bottom, "Rows by number of tokens", lines)
+
+
+def _round_up(n: int) -> int:
+    """Return the next even number of two digits and zeros, so that the axis has whole numbers at its middle and top."""
+    unit = int("1" + "0" * max(0, len(str(n)) - 2))
+    return -(-n // (2 * unit)) * 2 * unit
 
 
 def _clip(name: str, length: int) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from curator.report import charts
 from curator.report.gather import CHARS, Story
+from curator.report.style import STYLE
 from curator.report.terminal import show
 
 _PAGE = """<!doctype html>
@@ -40,9 +40,8 @@ def render(story: Story) -> str:
         _head(story), _section("Rows", charts.funnel(story.receipts) + _steps(story)), _tokens(story), _reports(story),
         _engines(story), _samples(story), _dropped(story), _pipeline(story),
     ]  # fmt: skip
-    style = files("curator.report").joinpath("style.css").read_text("utf-8")
     return _PAGE.format(
-        title=text(f"{story.name} - curator report"), style=style, body="\n".join(p for p in parts if p)
+        title=text(f"{story.name} - curator report"), style=STYLE, body="\n".join(p for p in parts if p)
     )
 
 
@@ -78,7 +77,7 @@ def _head(story: Story) -> str:
         ("rows dropped", sum(int(r.get("dropped") or 0) for r in story.receipts)),
         ("model tokens", tokens),
         ("cost", f"{sum(u.get('cost', 0) for u in used):.2f}" if any("cost" in u for u in used) else "no price"),
-        ("seconds", float(sum(r.get("seconds") or 0 for r in story.receipts))),
+        ("seconds of work", float(sum(r.get("seconds") or 0 for r in story.receipts))),
     ]
     cells = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in tiles)
     note = f'<p class="note">Not finished: {text(", ".join(story.missing))}</p>' if story.missing else ""

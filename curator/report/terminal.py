@@ -21,19 +21,17 @@ def render(story: Story, *, width: int = 120, color: bool | None = None) -> str:
         file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False,
         markup=False, emoji=False,
     )  # fmt: skip
-    console.print(_table("Rows", ("step", "in", "made", "out", "dropped", "seconds", "why dropped"), _steps(story)))
+    head = ("step", "in", "made", "out", "dropped", "seconds", "why dropped")
+    _print(console, "Rows", head, _steps(story))
     for receipt in story.receipts:
         for title, rows in (receipt.get("reports") or {}).items():
             if rows:
-                console.print()
-                lines = [tuple(row.values()) for row in rows]
-                console.print(_table(f"{receipt['step']}: {title}", tuple(rows[0]), lines))
+                _print(console, f"{receipt['step']}: {title}", tuple(rows[0]), [tuple(row.values()) for row in rows])
     if story.engines:
         head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "cost")
-        console.print()
-        console.print(_table("Models", head, [_engine(a, u) for a, u in story.engines.items()]))
+        _print(console, "Models", head, [_engine(a, u) for a, u in story.engines.items()])
     if story.missing:
-        console.print(f"\nNot finished: {', '.join(story.missing)}. Run the same command again to go on.")
+        console.print(f"Not finished: {', '.join(story.missing)}. Run the same command again to go on.")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -53,24 +51,24 @@ def _engine(alias: str, use: dict[str, float]) -> tuple[Any, ...]:
     return (alias, *counts, f"{use['cost']:.4f}" if "cost" in use else "no price")
 
 
-def _table(title: str, head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Any:
+def _print(console: Any, title: str, head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     numbers = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, number in zip(head, numbers, strict=True):
         table.add_column(Text(str(name)), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(show(value)) for value in row))
-    return table
+    console.print(Text(show(title), style="bold"), table)
 
 
 def show(value: Any) -> str:
     """Return a value as people read it: thousands separated, three digits of a fraction, controls made visible."""
     if isinstance(value, bool) or value is None:
-        return "" if value is None else str(value).lower()
+        return "-" if value is None else str(value).lower()
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -6,15 +6,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from curator import rows
 from curator.export.rerun import FolderSink
 from curator.ops.export import export
 
 HOSTILE = 'What is 1+1? <script>alert(1)</script> | `x` ``` "quote" \\frac{1}{2} 素数 \u2028'
-TYPES = (
-    "row_id problem_id sample_idx problem answer source license domain trace finish_reason error short_cot short_solution "
-    "verified tokens_long tokens_short engine model verdict verifier correct"
-).split()
+TYPES = ["row_id", "problem_id", "sample_idx", "problem", "answer", "source", "license", "domain", "trace", "finish_reason", "error", "short_cot", "short_solution", "verified", "tokens_long", "tokens_short", "engine", "model", "verdict", "verifier", "correct"]
 SCHEMA = pa.schema([(name, rows.COLUMNS[name].type) for name in TYPES])
 
 

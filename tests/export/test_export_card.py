@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from export_stand import FACTS, HOSTILE, read, row, some, written
+from hypothesis import given
+from hypothesis import strategies as st
+
 from curator.errors import CheckError
 from curator.export import licenses
 from curator.export.card import size_bucket
 from curator.export.card_body import cell, fence
-from export_stand import FACTS, HOSTILE, read, row, some, written
-from hypothesis import given
-from hypothesis import strategies as st
 
 CARD = Path(__file__).parents[3] / "shared" / "data" / "card"
 needs_schema = pytest.mark.skipif(not CARD.is_dir(), reason="shared/data/card is not here")
@@ -39,7 +40,9 @@ def test_metadata_is_valid(tmp_path, licence, settings):
 
     found = [row(p, s, license=licence) for p in range(30) for s in range(2)]
     meta, _ = card(tmp_path / "d", found, **settings)
-    jsonschema.validate(meta, json.loads((CARD / "datasetcard.schema.json").read_text()), jsonschema.Draft202012Validator)
+    jsonschema.validate(
+        meta, json.loads((CARD / "datasetcard.schema.json").read_text()), jsonschema.Draft202012Validator
+    )
 
 
 @needs_schema
@@ -141,8 +144,11 @@ def test_configs_name_files_that_exist_and_count_their_rows(tmp_path):
 
 
 def test_nothing_from_the_data_acts_on_the_page(tmp_path):
-    evil = '<img src=x onerror=alert(1)> | --- | ](javascript:x) **b** `\n# Title\n---\nlicense: mit'
-    found = [row(p, 0, problem=evil + HOSTILE, source=evil, license=evil, domain=evil, model=evil, verifier=evil) for p in range(3)]
+    evil = "<img src=x onerror=alert(1)> | --- | ](javascript:x) **b** `\n# Title\n---\nlicense: mit"
+    found = [
+        row(p, 0, problem=evil + HOSTILE, source=evil, license=evil, domain=evil, model=evil, verifier=evil)
+        for p in range(3)
+    ]
     meta, body = card(tmp_path / "d", found, {**FACTS, "name": evil}, use="long")
     assert meta["license"] == "other"
     outside = re.sub(r"^(`{3,})json\n.*?^\1$", "", body, flags=re.S | re.M)
@@ -166,6 +172,8 @@ def test_a_fence_is_longer_than_any_inside(text):
     assert mark not in text
 
 
-@pytest.mark.parametrize(("rows", "bucket"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**12, "n>1T")])
+@pytest.mark.parametrize(
+    ("rows", "bucket"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**12, "n>1T")]
+)
 def test_size_buckets(rows, bucket):
     assert size_bucket(rows) == bucket

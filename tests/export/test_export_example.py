@@ -1,10 +1,11 @@
 """One row, one question and one assistant turn: what is taken, what is refused, and that nothing is lost between."""
 
 import pytest
-from curator.export.example import Refusal, Turn, assistant, inline, turn
-from curator.text import split_think
 from hypothesis import given
 from hypothesis import strategies as st
+
+from curator.export.example import Refusal, Turn, assistant, inline, turn
+from curator.text import split_think
 
 LONG = {"trace": "<think>\nlong\n</think>\n\nanswer", "finish_reason": "stop"}
 SHORT = {"short_cot": "short", "short_solution": "sol"}
@@ -23,7 +24,11 @@ SHORT = {"short_cot": "short", "short_solution": "sol"}
         ("short", {**LONG, **SHORT, "verified": False}, Refusal("no_short", "verified: False")),
         ("auto", {"think": "t", "response": "r", "trace": None}, Turn("t", "r", False)),
         ("auto", {"trace": "no thinking"}, Turn(None, "no thinking", False)),
-        ("auto", {"trace": "<think>\n\n</think>\n\nqwen3 without thinking"}, Turn(None, "qwen3 without thinking", False)),
+        (
+            "auto",
+            {"trace": "<think>\n\n</think>\n\nqwen3 without thinking"},
+            Turn(None, "qwen3 without thinking", False),
+        ),
     ],
 )
 def test_which_text_is_taken(use, row, expected):

@@ -5,12 +5,13 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from curator.errors import InputError, OutputError
-from curator.export import shards
-from curator.export.folder import inside, split_of
 from export_stand import HOSTILE, SCHEMA, files, read, row, some, table, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from curator.errors import InputError, OutputError
+from curator.export import shards
+from curator.export.folder import inside, split_of
 
 ALL = ["trl", "llama-factory", "verl-rl"]
 
@@ -23,7 +24,9 @@ def test_bytes_depend_on_the_rows_alone(tmp_path_factory, order, batch):
     cut = pa.Table.from_batches(shuffled.to_batches(max_chunksize=batch))
     base = tmp_path_factory.mktemp("d")
     parts = {"train": 0.7, "test": 0.3}
-    assert files(written(base / "a", found, to=ALL, split=parts)) == files(written(base / "b", cut, to=ALL, split=parts))
+    assert files(written(base / "a", found, to=ALL, split=parts)) == files(
+        written(base / "b", cut, to=ALL, split=parts)
+    )
 
 
 def test_bytes_do_not_depend_on_the_input_metadata(tmp_path):
@@ -75,7 +78,9 @@ def test_metadata_has_every_column_unchanged(tmp_path):
     extra = table(some()).append_column("own", pa.array([[1.5], [], None] * 4, pa.list_(pa.float32())))
     out = written(tmp_path / "d", extra)
     assert pq.read_schema(out / "metadata/train-00000-of-00001.parquet").names == [*SCHEMA.names, "own"]
-    assert read(out, "metadata/*.parquet") == sorted(extra.to_pylist(), key=lambda r: (r["problem_id"], r["sample_idx"]))
+    assert read(out, "metadata/*.parquet") == sorted(
+        extra.to_pylist(), key=lambda r: (r["problem_id"], r["sample_idx"])
+    )
     assert not (written(tmp_path / "e", some(), metadata=False) / "metadata").exists()
 
 

@@ -3,9 +3,10 @@
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from export_stand import files, info, read, row, some, written
+
 from curator.errors import CheckError
 from curator.export.formats import all_formats, find
-from export_stand import files, info, read, row, some, written
 
 INLINE = "<think>\n**Analysis** 0/0\n</think>\n\n\\boxed{1}"
 USER = {"role": "user", "content": "What is 0+1?"}
@@ -47,7 +48,9 @@ def test_llama_factory_sharegpt_and_its_entry(tmp_path):
 
 
 def test_llama_factory_reads_a_folder_as_one_split(tmp_path):
-    out = written(tmp_path / "d", some(40), to=["trl", "llama-factory", "llama-factory-alpaca"], split={"train": 3, "test": 1})
+    out = written(
+        tmp_path / "d", some(40), to=["trl", "llama-factory", "llama-factory-alpaca"], split={"train": 3, "test": 1}
+    )
     entries = info(out, "dataset_info.json")
     assert set(entries) == {"small_train", "small_test", "small_alpaca_train", "small_alpaca_test"}
     for name, entry in entries.items():
@@ -111,7 +114,9 @@ def test_hf_keeps_thinking_in_a_column_of_its_own(tmp_path):
 
 
 def test_the_prompt_is_a_template_and_braces_in_problems_are_safe(tmp_path):
-    out = written(tmp_path / "d", [row(0, 0, problem="x {problem} {0} \\frac{1}{2}")], prompt="{problem}\nPut it in \\boxed{}.")
+    out = written(
+        tmp_path / "d", [row(0, 0, problem="x {problem} {0} \\frac{1}{2}")], prompt="{problem}\nPut it in \\boxed{}."
+    )
     assert read(out)[0]["messages"][0]["content"] == "x {problem} {0} \\frac{1}{2}\nPut it in \\boxed{}."
 
 

@@ -7,9 +7,10 @@ import threading
 from base64 import b64decode
 
 import pytest
+from export_stand import files, some, written
+
 from curator.errors import CheckError, OutputError
 from curator.export import hub
-from export_stand import files, some, written
 
 pytest.importorskip("huggingface_hub", reason="needs the extra [hub]")
 aiohttp_web = pytest.importorskip("aiohttp.web")
@@ -64,7 +65,11 @@ class Server:
             return aiohttp_web.json_response({"errors": [], "warnings": []})
         if path == "/api/datasets/me/small/preupload/main":
             modes = [
-                {"path": f["path"], "uploadMode": "lfs" if f["path"].endswith(".parquet") else "regular", "shouldIgnore": False}
+                {
+                    "path": f["path"],
+                    "uploadMode": "lfs" if f["path"].endswith(".parquet") else "regular",
+                    "shouldIgnore": False,
+                }
                 for f in json.loads(body)["files"]
             ]
             return aiohttp_web.json_response({"files": modes})

@@ -1,9 +1,10 @@
 """Export, load with `datasets`, render by a real chat template: every thinking text is in the training text."""
 
 import pytest
+from export_stand import HOSTILE, row, some, written
+
 from curator.export import Loss, thinking_survives
 from curator.export.survive import conversation
-from export_stand import HOSTILE, row, some, written
 
 datasets = pytest.importorskip("datasets", reason="needs the extra [hub]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
@@ -74,7 +75,12 @@ FITTING = [
 @pytest.mark.parametrize(("template", "thinking"), FITTING)
 def test_no_thinking_is_lost(tmp_path, tokenizer, template, thinking):
     formats = ["trl", "trl-completion", "axolotl", "verl", "open-instruct"]
-    out = written(tmp_path / "d", found_rows(), to=[*formats, *(["llama-factory"] if thinking == "inline" else [])], thinking=thinking)
+    out = written(
+        tmp_path / "d",
+        found_rows(),
+        to=[*formats, *(["llama-factory"] if thinking == "inline" else [])],
+        thinking=thinking,
+    )
     tokenizer.chat_template = TEMPLATES[template]
     for config in ["default", *formats[1:], *(["llama-factory"] if thinking == "inline" else [])]:
         rows = list(load(out, config))
@@ -132,7 +138,9 @@ def test_a_row_without_a_conversation_is_an_error():
 
 
 def test_datasets_reads_all_configs_with_the_features_on_the_card(tmp_path):
-    out = written(tmp_path / "d", some(40), to=["trl", "llama-factory", "verl-rl", "hf"], split={"train": 0.8, "test": 0.2})
+    out = written(
+        tmp_path / "d", some(40), to=["trl", "llama-factory", "verl-rl", "hf"], split={"train": 0.8, "test": 0.2}
+    )
     assert datasets.get_dataset_config_names(str(out)) == ["default", "llama-factory", "verl-rl", "hf", "metadata"]
     for config in ("default", "llama-factory", "verl-rl", "hf", "metadata"):
         found = datasets.load_dataset(str(out), config, cache_dir=str(tmp_path / "cache"))

@@ -4,9 +4,10 @@ import statistics
 
 import pyarrow as pa
 import pytest
-from curator.export.stats import MAX_VALUES, ColumnStats
 from hypothesis import given
 from hypothesis import strategies as st
+
+from curator.export.stats import MAX_VALUES, ColumnStats
 
 
 def fed(type_, values, cut=3):

@@ -1,3 +1,6 @@
+"""The style sheet of the report page, for light and dark screens; a Python text so that no package data is needed."""
+
+STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1a1d21; --soft: #5b6470; --line: #dfe3e8; --panel: #f6f7f9;
@@ -21,9 +24,9 @@ dl div { background: var(--panel); border-radius: 6px; padding: 8px 14px; min-wi
 dt { font-size: 12px; color: var(--soft); }
 dd { margin: 0; font-size: 20px; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
+table { border-collapse: collapse; font-size: 13.5px; }
 th { text-align: left; color: var(--soft); font-weight: 600; }
-th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 4px 26px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; white-space: nowrap; }
 svg { width: 100%; height: auto; display: block; margin: 6px 0 14px; }
 svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
@@ -34,14 +37,17 @@ rect.gone, i.gone { fill: var(--gone); background: var(--gone); }
 rect.s0, i.s0 { fill: var(--s0); background: var(--s0); }
 rect.s1, i.s1 { fill: var(--s1); background: var(--s1); }
 .legend { font-size: 13px; color: var(--soft); margin: 6px 0; }
-.legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 4px 0 10px; vertical-align: -1px; }
+.legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 4px 0 10px;
+  vertical-align: -1px; }
 .legend i:first-child { margin-left: 0; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: 8px 0; padding: 8px 12px; }
 summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); border-radius: 6px; padding: 10px; margin: 0;
-  font: 12.5px/1.45 ui-monospace, monospace; max-height: 420px; overflow-y: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); border-radius: 6px; padding: 10px;
+  margin: 0; font: 12.5px/1.45 ui-monospace, monospace; max-height: 420px; overflow-y: auto; }
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; }
 .text { min-width: 0; margin-top: 10px; }
-.chips { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; padding: 0; margin: 8px 0; font-size: 13px; color: var(--soft); }
+.chips { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; padding: 0; margin: 8px 0; font-size: 13px;
+  color: var(--soft); }
 .chips b { color: var(--ink); font-weight: 600; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; margin: 4px 0; }
+"""
