@@ -19,9 +19,7 @@ SOLUTION = "solution"
 # Pass-rate bins of a second opinion (ours, specs core 1.4): at or above -> level.
 BINS = ((0.75, "easy"), (0.25, "medium"), (0.0, "hard"))
 _LEVEL = re.compile(r"^[\s*#>]*DIFFICULTY\s*\**\s*:\s*[*\s]*(easy|medium|hard)\b[*.\s]*$", re.I | re.M)
-_HEADING = re.compile(
-    r"^[ \t]*(?:#{1,6}[ \t]+(?:\*\*)?([^\n*#]+?)(?:\*\*)?|\*\*([^\n*]+?)\*\*)[ \t]*:?[ \t]*(?=\n|$|\S)", re.M
-)
+_HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+\**([^\n*#]+?)\**[ \t]*:?\**[ \t]*$|\*\*([^\n*]+?)\*\*[ \t]*:?)", re.M)
 _TAGGED = re.compile(r"<\|?begin_of_solution\|?>(.*?)(?:<\|?end_of_solution\|?>|\Z)", re.S)
 _TAGS = re.compile(r"</?think(?:ing)?>|<\|?(?:begin|end)_of_thought\|?>", re.I)
 
