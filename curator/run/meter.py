@@ -70,6 +70,11 @@ class Meter:
         return self.inner.max_context
 
     @property
+    def price(self) -> tuple[float, float] | None:
+        """Dollars per million prompt and completion tokens; None where unknown."""
+        return self._price
+
+    @property
     def concurrency(self) -> int:
         """Requests that keep the engine busy: what it says itself, or what is behind it, else `CONCURRENCY`."""
         for engine in (self.inner, getattr(self.inner, "raw", None)):

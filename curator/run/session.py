@@ -125,7 +125,7 @@ def plan_steps(pipeline: Pipeline, root: Path, engines: Engines, limit: int | No
     for number, step in enumerate(pipeline.steps, 1):
         inputs = {str(f): prints.of(f) for f in receipts.input_files(step)}
         opened = {name: engines.get(alias) for name, alias in step.engines.items()}
-        identities = {e.alias: e.identity for e in opened.values()}
+        identities = {alias: engines.get(alias).identity for alias in step.engines.values()}
         key = receipts.key(step, pipeline, parent=parent, inputs=inputs, identities=identities, limit=limit)
         settings: dict[str, Any] = {**receipts.settings_of(step, pipeline), **opened}
         bound = step.bound

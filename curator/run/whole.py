@@ -71,7 +71,7 @@ def run_source(session: Session, planned: Planned, stop: Stop) -> None:
     counts: list[Receipt] = []
     for result in limited(worker.call(spec, "its factory", lambda: spec.factory(**spec.settings)), session.limit, spec):
         stop.check()
-        out.add(_declared(result.table, spec))
+        out.add(declared(result.table, spec))
         dropped = result.dropped if result.dropped is not None else DROPPED.empty_table()
         dropped = table.conform(dropped, DROPPED, f"{who}, dropped rows")
         reasons = {v["values"]: v["counts"] for v in dropped["reason"].value_counts().to_pylist()}
@@ -91,7 +91,7 @@ def run_source(session: Session, planned: Planned, stop: Stop) -> None:
     _end(session, planned, receipts.add_up(counts), len(written), begun, started)
 
 
-def _declared(found: pa.Table, spec: laws.Spec) -> pa.Table:
+def declared(found: pa.Table, spec: laws.Spec) -> pa.Table:
     """Give shared columns their declared types."""
     schema = laws.out_schema(spec, pa.schema([]), found.schema) if spec.effect == "shapes" else None
     if schema is None:

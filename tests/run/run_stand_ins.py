@@ -177,6 +177,11 @@ def slow(*, seconds: float = 0.05):
     return run
 
 
+def reply(messages, sample_idx, prefix):
+    """For the replay engine: an answer of 40 tokens."""
+    return f"{sample_idx}: {messages[-1].content}".ljust(160, ".")
+
+
 class FakeEngine:
     """Answers with a text that depends on the request alone; keeps answers in `store` (a dict); can refuse."""
 
@@ -238,6 +243,6 @@ def step(op, label=None, **settings):
     return Step(label or op.removeprefix("t_"), REGISTRY[op], settings)
 
 
-def chain(*steps, engines=None, seed=0):
-    specs = {alias: EngineSpec(alias, "fake", settings) for alias, settings in (engines or {}).items()}
+def chain(*steps, engines=None, seed=0, kind="fake"):
+    specs = {alias: EngineSpec(alias, kind, settings) for alias, settings in (engines or {}).items()}
     return Pipeline("test", tuple(steps), specs, seed)

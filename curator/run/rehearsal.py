@@ -1,0 +1,155 @@
+"""Engines that are looked over but not paid: for `plan`, which counts requests before the first call.
+
+A rehearsal engine looks every sample up in the response store and answers the rest with a canned text that the
+operators here accept: the row's own reference answer in a box, and the sections of a rewrite. So a plan counts as if
+every answer were right, which is the most that later steps can be asked to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from curator import prompts
+from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
+from curator.pipeline import Pipeline
+from curator.run.meter import Engines, Meter
+
+FILLER = "Step by step, one thought after the other. "
+LONG = "<think>\n" + FILLER * 60 + "\n</think>\n\n"
+_EASY = "".join(f"**{name}**\nAs above.\n" for name in prompts.SECTIONS["easy"])
+
+
+@dataclass
+class Use:
+    """What one step asked of one engine in a rehearsal. Samples and tokens.
+
+    `known_out`: completion tokens of the stored answers; `cap`: the most the others may take (their `max_tokens`);
+    `long`: how many prompts quote a canned long answer, whose real length is not known yet.
+    """
+
+    requests: int = 0
+    stored: int = 0
+    tokens_in: int = 0
+    stored_in: int = 0
+    known_out: int = 0
+    cap: int = 0
+    long: int = 0
+
+
+class Rehearsal:
+    """An `Engine` in front of a real one that is never asked."""
+
+    def __init__(self, inner: Engine, answer_of: Callable[[str], str | None]) -> None:
+        self.inner, self._answer_of = inner, answer_of
+        self.use = Use()
+
+    @property
+    def alias(self) -> str:
+        """The name the pipeline gives it."""
+        return self.inner.alias
+
+    @property
+    def model(self) -> str:
+        """Model name and revision."""
+        return self.inner.model
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides the text beside the request."""
+        return self.inner.identity
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        return self.inner.capabilities
+
+    @property
+    def max_context(self) -> int | None:
+        """Longest prompt plus completion, in tokens."""
+        return self.inner.max_context
+
+    async def generate(self, request: Request) -> list[Completion]:
+        """Return stored answers and canned ones; count both."""
+        text = "\n".join(m.content for m in request.messages) + request.prefix
+        long = text.count(LONG)
+        tokens = self.count_tokens(text.replace(LONG, ""))
+        found = self._stored(request)
+        new = sum(c is None for c in found)
+        use = self.use
+        use.requests += len(found)
+        use.stored += len(found) - new
+        use.known_out += sum(c.n_tokens for c in found if c is not None)
+        use.cap += new * request.sampling.max_tokens
+        if new:
+            use.tokens_in += tokens
+            use.long += long
+        else:
+            use.stored_in += tokens
+        canned = self._canned(request, text)
+        return [c if c is not None else canned for c in found]
+
+    def _stored(self, request: Request) -> list[Completion | None]:
+        """Return the stored answer of each sample, where there is one."""
+        store = getattr(self.inner, "store", None)
+        if store is None:
+            return [None] * request.n
+        from curator.engines import store as stores
+
+        try:
+            keys = stores.keys(self.inner.identity, request)
+        except (TypeError, AttributeError):
+            return [None] * request.n
+        payloads = (store.get(key, request.sampling.max_tokens) for key in keys)
+        return [None if p is None else stores.unpack(p) for p in payloads]
+
+    def _canned(self, request: Request, text: str) -> Completion:
+        answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
+        rewrite = "DIFFICULTY:" in text
+        body = f"DIFFICULTY: easy\n{_EASY}**Solution**\n{answer}" if rewrite else LONG + answer
+        head = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]  # two prompts, two answers
+        return Completion(body if rewrite else f"{body}\n({head})", "stop", self.count_tokens(body), 0)
+
+    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+        """Count one request; every token gets log-probability 0."""
+        whole = text + "".join(m.content for m in messages)
+        self.use.requests += 1
+        self.use.tokens_in += self.count_tokens(whole.replace(LONG, ""))
+        self.use.long += whole.count(LONG)
+        return TextScore((text,), (0.0,), (0,))
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, as the real engine counts."""
+        return self.inner.count_tokens(text)
+
+    async def close(self) -> None:
+        """Close the real engine."""
+        await self.inner.close()
+
+
+class Rehearsed(Engines):
+    """Rehearsals in front of engines. Aliases are "<step>/<alias>": each step is counted apart, the engine shared."""
+
+    def __init__(self, pipeline: Pipeline, store: Any, answers: Mapping[str, str | None]) -> None:
+        super().__init__(pipeline, store, lambda _alias, _use: None)
+        self.answers = answers
+        self.uses: dict[str, Use] = {}
+        self.prices: dict[str, tuple[float, float] | None] = {}
+        self._rehearsals: dict[str, Meter] = {}
+
+    def get(self, alias: str) -> Meter:
+        """Return the rehearsal of one step's engine."""
+        if alias not in self._rehearsals:
+            real = super().get(alias.rpartition("/")[2])
+            rehearsal = Rehearsal(real.inner, self.answer_of)
+            self.uses[alias], self.prices[alias] = rehearsal.use, real.price
+            self._rehearsals[alias] = Meter(rehearsal, self._watch)
+        return self._rehearsals[alias]
+
+    def answer_of(self, key: str) -> str | None:
+        """Return the reference answer of a row, or of the row it was made from ("p-1/0" -> "p-1")."""
+        while key not in self.answers and "/" in key:
+            key = key.rpartition("/")[0]
+        return self.answers.get(key)
