@@ -58,14 +58,17 @@ def rehearsed(pipeline: Pipeline) -> Pipeline:
 
 @pytest.fixture
 def _answers(tmp_path, monkeypatch):
-    """Short rewrites for prompts that carry a long solution, and a long solution of 42 for all others."""
+    """Short rewrites for prompts that carry a long solution, long right solutions for all others."""
     (tmp_path / "pipelines_answers.py").write_text(
-        "from curator import prompts\n"
+        "from curator import prompts\nfrom curator.pocket import world\n"
+        "ANSWERS = {r['problem']: r['answer'] for r in world.rows('pocket', None, 0)}\n"
         "SHORT = 'DIFFICULTY: easy\\n' + ''.join(f'**{s}**\\nSo.\\n' for s in prompts.SECTIONS['easy'])\n"
         "def answer(messages, sample_idx, prefix):\n"
-        "    if 'Long solution:' in messages[-1].content:\n"
-        "        return SHORT + '**Solution**\\n\\\\boxed{42}'\n"
-        "    return '<think>' + 'Let me see. ' * 60 + '</think>\\n\\nThe answer is \\\\boxed{42}.'\n"
+        "    asked = messages[-1].content\n"
+        "    box = '\\\\boxed{%s}' % next(a for p, a in ANSWERS.items() if p in asked)\n"
+        "    if 'Long solution:' in asked:\n"
+        "        return SHORT + '**Solution**\\n' + box\n"
+        "    return '<think>' + 'Let me see. ' * 60 + '</think>\\n\\nThe answer is ' + box\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
