@@ -21,6 +21,7 @@ from curator import prompts
 
 from . import MODEL_DIR, tasks, traces, world
 from .grammar import Problem
+from .promises import table
 from .sample import Sampler
 from .solver import parse
 
@@ -271,9 +272,10 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     report = evaluate(args.model, args.parts.split(","), args.share)
     if args.out is not None:
-        old = json.loads(args.out.read_text()) if args.out.exists() else {}
+        report = (json.loads(args.out.read_text()) if args.out.exists() else {}) | report
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({**old, **report}, indent=1) + "\n")
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(table(report))  # noqa: T201
 
 
 if __name__ == "__main__":
