@@ -178,8 +178,8 @@ def _rewrite(path: str | Path, unwanted: Callable[[Record], bool]) -> list[dict[
         after = _write(Path(path) / name, files, best)
     for file in files:
         file.unlink(missing_ok=True)
-    row = {"files": len(files), "answers": len(best), "removed": removed, "bytes_before": before, "bytes_after": after}
-    return [row]
+    told = {"files": len(files), "answers": len(best), "removed": removed, "bytes_before": before, "bytes_after": after}
+    return [told]
 
 
 def _write(target: Path, files: list[Path], best: Mapping[bytes, tuple[int, int, bool, int]]) -> int:

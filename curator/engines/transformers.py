@@ -1,0 +1,304 @@
+"""A model of the transformers library in this process, on CPU or GPU.
+
+Requests that arrive together are decoded together: a thread of its own keeps one batch full (`decoding`), so the
+event loop stays free. Each row keeps its own settings and its own random numbers; what it draws does not depend on
+the rows beside it, except for the rounding of sums over a differently shaped batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+
+from curator.engines.chat import Chat, digest_of_folder, sample_seed
+from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
+from curator.errors import EngineError
+
+_WINDOW = 0.005  # seconds an idle engine waits for further requests before it starts
+_PREFILL = 16384  # tokens of one prefill or scoring pass, padding included
+
+
+@dataclass
+class _Job:
+    """Something to do on the model's thread, and who waits for it."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    row: Any = None  # decoding.Row of a generation
+    prompt: list[int] | None = None
+    text: list[int] | None = None  # of a scoring
+
+    def answer(self, value: Any) -> None:
+        """Hand the result over to the event loop, unless nobody waits any more."""
+        self._tell(lambda: None if self.future.done() else self.future.set_result(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Hand an error over to the event loop."""
+        self._tell(lambda: None if self.future.done() else self.future.set_exception(error))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed
+            self.future.cancel()
+
+
+class TransformersEngine:
+    """A causal language model from a folder or from the hub."""
+
+    kind = "transformers"
+
+    def __init__(
+        self,
+        *,
+        alias: str = "engine",
+        model: str,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        batch_size: Annotated[int, Ge(1)] = 64,
+        max_context: int | None = None,
+        max_tokens: int | None = None,
+        chat_template: str | None = None,
+        threads: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Name a model; it is loaded with the first request that the response store cannot answer.
+
+        Args:
+            alias: the pipeline's name for it.
+            model: folder, or repository id on the hub.
+            revision: branch, tag or commit on the hub.
+            device: `cpu`, `cuda`, `cuda:1`, ...; `auto` is the first GPU where there is one.
+            dtype: `auto` is what the weights are stored in, and float32 on a CPU, where the narrow types are slow.
+            batch_size: most rows decoded together.
+            max_context: longest prompt plus completion, in tokens; default what the model was made for.
+            max_tokens: most tokens of a completion, whatever a step asks for.
+            chat_template: file with a Jinja template that replaces the model's own.
+            threads: CPU threads of torch; default torch's own choice.
+            trust_remote_code: run code that comes with the model. Leave it off for models you do not know.
+        """
+        self._alias, self._name, self._revision = alias, model, revision
+        self._device, self._dtype, self.batch_size = device, dtype, batch_size
+        self._context, self.max_tokens, self._threads = max_context, max_tokens, threads
+        self._trust = trust_remote_code
+        self._template = Path(chat_template).read_text(encoding="utf-8") if chat_template else None
+        self._chat: Chat | None = None
+        self._config: Any = None
+        self._identity: dict[str, str] | None = None
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def alias(self) -> str:
+        """The name the pipeline gives it."""
+        return self._alias
+
+    @property
+    def model(self) -> str:
+        """Model name and revision."""
+        return f"{self._name}@{self._revision}" if self._revision else self._name
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Kind, model, and a hash of the folder's files or the hub's commit; the template where it is replaced."""
+        if self._identity is None:
+            folder = Path(self._name)
+            if folder.is_dir():
+                found = {"kind": self.kind, "model": folder.name, "files": digest_of_folder(folder)}
+            else:
+                commit = getattr(self._load_config(), "_commit_hash", None)
+                found = {"kind": self.kind, "model": self._name, "revision": str(commit or self._revision)}
+            if self._dtype != "auto":
+                found["dtype"] = self._dtype
+            if self._template is not None:
+                found["template"] = self._template
+            self._identity = found
+        return self._identity
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Everything but gradients."""
+        from curator.engines.describe import LOCAL
+
+        return LOCAL
+
+    @property
+    def max_context(self) -> int | None:
+        """As set, else the positions the model was made for."""
+        if self._context is None:
+            self._context = getattr(self._load_config(), "max_position_embeddings", None)
+        return self._context
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, exactly."""
+        return self.chat.count(text)
+
+    @property
+    def chat(self) -> Chat:
+        """The tokenizer, loaded when first needed."""
+        if self._chat is None:
+            from transformers import AutoTokenizer
+
+            tokenizer = self._from_hub(AutoTokenizer)
+            if self._template is not None:
+                tokenizer.chat_template = self._template
+            self._chat = Chat(tokenizer, self._alias)
+        return self._chat
+
+    def _load_config(self) -> Any:
+        if self._config is None:
+            from transformers import AutoConfig
+
+            self._config = self._from_hub(AutoConfig)
+        return self._config
+
+    def _from_hub(self, what: Any, **options: Any) -> Any:
+        try:
+            return what.from_pretrained(self._name, revision=self._revision, trust_remote_code=self._trust, **options)
+        except (OSError, ValueError) as e:
+            said = " ".join(str(e).split())[:300]
+            msg = f"engine '{self._alias}': model '{self._name}' cannot be loaded: {said}"
+            raise EngineError(msg) from e
+
+    async def generate(self, request: Request) -> list[Completion]:
+        """Decode `request.n` samples; see `Engine.generate`."""
+        from curator.engines.decoding import Row
+
+        s = request.sampling
+        prompt = self.chat.prompt(request.messages, request.prefix)
+        context = self.max_context
+        room = s.max_tokens if context is None else min(s.max_tokens, context - len(prompt))
+        if room < 1:
+            why = f"the prompt has {len(prompt)} tokens, the model's context is {context}"
+            return [Completion("", "error", 0, len(prompt), error=why)] * request.n
+        bad = self.chat.bad_words(s.bad_words)
+        jobs = []
+        for i in range(request.first_sample, request.first_sample + request.n):
+            stops = _Stops(self.chat, s.stop) if s.stop else None
+            seed = sample_seed(request, i, prompt)
+            row = Row(prompt, room, s.temperature, s.top_p, s.top_k, seed, bad, [] if request.logprobs else None)
+            row.watch = stops
+            jobs.append(self._submit(_Job(asyncio.get_running_loop(), _future(), row=row)))
+        ended: list[str] = await asyncio.gather(*(j.future for j in jobs))
+        return [self._completion(j.row, why) for j, why in zip(jobs, ended, strict=True)]
+
+    def _completion(self, row: Any, why: str) -> Completion:
+        text = self.chat.text(row.ids, row.prompt)
+        if row.watch is not None and row.watch.found is not None:
+            at = text.rfind(row.watch.found)  # a token may reach beyond the stop string
+            text = text[: at + len(row.watch.found)] if at >= 0 else text
+        told = row.logprobs
+        pieces = self.chat.pieces(row.ids) if told is not None else None
+        finish: FinishReason = "length" if why == "length" else "stop"
+        logprobs = None if told is None else tuple(told)
+        return Completion(text, finish, len(row.ids), len(row.prompt), logprobs, pieces)
+
+    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+        """Return the log-probabilities of `text`, tokenised apart from the prompt, as it would have been generated."""
+        from curator.engines.openai import offsets
+
+        prompt, ids = self.chat.prompt(messages), self.chat.ids(text)
+        context = self.max_context
+        kept = ids if context is None else ids[: max(0, context - len(prompt))]
+        if not kept:
+            return TextScore((), (), (), bool(ids))
+        job = self._submit(_Job(asyncio.get_running_loop(), _future(), prompt=prompt, text=kept))
+        told: list[float] = await job.future
+        pieces = self.chat.pieces(kept)
+        return TextScore(pieces, tuple(told), offsets(pieces, text), len(kept) < len(ids))
+
+    async def close(self) -> None:
+        """Finish what is under way and let the model go."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    def _submit(self, job: _Job) -> _Job:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"engine-{self._alias}", daemon=True)
+            self._thread.start()
+        self._jobs.put(job)
+        return job
+
+    def _work(self) -> None:
+        """Load the model and serve jobs until told to stop: the engine's thread."""
+        from curator.engines.worker import Worker
+
+        try:
+            worker = Worker(self._load(), self.batch_size, self._end_ids(), self._pad(), _PREFILL)
+        except BaseException as e:  # noqa: BLE001 - whoever waits must hear of it
+            error = e if isinstance(e, EngineError) else EngineError(f"engine '{self._alias}': {e}")
+            while (job := self._jobs.get()) is not None:
+                job.fail(error)
+            return
+        worker.serve(self._jobs, _WINDOW)
+
+    def _load(self) -> Any:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        device = self._device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype: Any = "auto" if self._dtype == "auto" else getattr(torch, self._dtype)
+        if dtype == "auto" and device == "cpu":
+            dtype = torch.float32
+        options = {"low_cpu_mem_usage": True} if importlib.util.find_spec("accelerate") else {}
+        return self._from_hub(AutoModelForCausalLM, dtype=dtype, **options).to(device).eval()
+
+    def _end_ids(self) -> frozenset[int]:
+        found: set[int] = set()
+        for source in (self._load_config(), self._generation_config(), self.chat.tokenizer):
+            ids = getattr(source, "eos_token_id", None)
+            found.update([ids] if isinstance(ids, int) else ids or ())
+        return frozenset(found)
+
+    def _generation_config(self) -> Any:
+        from transformers import GenerationConfig
+
+        try:
+            return GenerationConfig.from_pretrained(self._name, revision=self._revision)
+        except (OSError, ValueError):  # many models have none
+            return None
+
+    def _pad(self) -> int:
+        pad = self.chat.tokenizer.pad_token_id
+        return int(pad if pad is not None else min(self._end_ids(), default=0))
+
+
+class _Stops:
+    """Looks for stop strings in what a row has written. `found`: the one that ended it."""
+
+    def __init__(self, chat: Chat, stop: tuple[str, ...]) -> None:
+        self._chat = chat
+        self._stop = tuple(s for s in stop if s)
+        self._tail = max((len(s.encode()) for s in self._stop), default=0) + 4
+        self._ends = frozenset(s[-1] for s in self._stop)
+        self.found: str | None = None
+
+    def __call__(self, ids: list[int]) -> bool:
+        last = self._chat.text(ids[-1:])
+        # Only a token with the last letter of a stop string in it, or a part of a letter, can complete one.
+        if "\ufffd" not in last and self._ends.isdisjoint(last):
+            return False
+        text = self._chat.text(ids[-self._tail :])
+        at = [(text.find(s) + len(s), s) for s in self._stop if s in text]
+        if at:
+            self.found = min(at)[1]
+        return bool(at)
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
