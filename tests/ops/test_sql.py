@@ -1,0 +1,116 @@
+"""`sql` and the helpers for SQL that users write."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from tableview import ids, step
+
+from curator.errors import CheckError, InputError
+from curator.ops import sql as module
+from curator.ops._sql import check_where, columns_of, confine, ordering
+from curator.ops.sql import sql
+
+TABLE = pa.table({
+    "row_id": ["a", "b", "c"],
+    "parent_id": pa.array([None, "a", None], pa.string()),
+    "problem": ["one", "three", None],
+    "tags": [["x", "y"], [], None],
+})  # fmt: skip
+
+
+def test_where_drops_with_the_query_as_evidence():
+    out, dropped, _ = step(sql(where="length(problem) > 3"), TABLE)
+    assert ids(out) == ["b"]
+    assert [(r["row_id"], r["reason"]) for r in dropped] == [("a", "sql"), ("c", "sql")]
+    assert "length(problem)" in dropped[0]["evidence"]["query"]
+
+
+def test_query_may_add_columns_and_aggregate_over_all():
+    out, dropped, _ = step(sql(query="select *, count(*) over () as total from rows;"), TABLE)
+    assert [r["total"] for r in out] == [3, 3, 3]
+    assert dropped == []
+
+
+def test_query_may_make_rows_with_a_parent():
+    query = "select row_id || '/' || t as row_id, row_id as parent_id, t from (select *, unnest(tags) as t from rows)"
+    out, dropped, _ = step(sql(query=query), TABLE)
+    assert ids(out) == ["a/x", "a/y"]
+    assert ids(dropped) == ["b", "c"]
+
+
+def test_a_child_that_stays_does_not_save_its_parent():
+    out, dropped, _ = step(sql(where="row_id <> 'a'"), TABLE)  # b has parent_id a, from an earlier step
+    assert (ids(out), ids(dropped)) == (["b", "c"], ["a"])
+
+
+@pytest.mark.parametrize(("query", "told"), [
+    ("select problem from rows", "must return row_id"),
+    ("select 'x' as row_id from rows", "x (3 times)"),
+    ("select null::varchar as row_id", "null (1 times)"),
+    ("select 'new' as row_id", "new come from no row"),
+    ("select 'new' as row_id, 'zzz' as parent_id", "new come from no row"),
+    ("select row_id, problm from rows", 'Candidate bindings: "problem"'),
+])  # fmt: skip
+def test_a_query_that_breaks_the_law(query, told):
+    with pytest.raises(InputError) as caught:
+        step(sql(query=query), TABLE)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("query", "told"), [
+    ("select * from 'secret.parquet'", "only table is rows"),
+    ("select * from read_csv('/etc/passwd')", "read_csv() reads outside"),
+    ("select * from rows, (select * from glob('*'))", "glob() reads outside"),
+    ("select * from information_schema.tables", "only table is rows"),
+    ("select * from rows where row_id in (select content from read_text('x'))", "read_text() reads outside"),
+    ("copy rows to 'x.csv'", "SQL:"),
+    ("drop table rows", "SQL:"),
+    ("select 1; select 2", "one SELECT"),
+    ("select * from rows where random() < 0.5", "differs from run to run"),
+    ("select *, now() from rows", "differs from run to run"),
+    ("select getenv('HOME') from rows", "differs from run to run"),
+    ("select * from rows using sample 10%", "sample operator"),
+    ("select * from rows where", "syntax error"),
+])  # fmt: skip
+def test_a_query_that_reads_elsewhere_is_refused(query, told):
+    with pytest.raises(CheckError, match="SQL") as caught:
+        sql(query=query)
+    assert told in str(caught.value)
+
+
+def test_a_query_may_name_its_parts():
+    confine("with t as (select * from rows) select * from t join rows using (row_id), range(3)")
+
+
+def test_exactly_one_of_query_and_where():
+    for settings in ({}, {"query": "select * from rows", "where": "true"}):
+        with pytest.raises(CheckError, match="exactly one"):
+            sql(**settings)
+
+
+def test_columns_of_an_expression():
+    assert columns_of("a > 1 and rows.b = 'x' -- note") == ("a", "b")
+    assert columns_of("list_filter(tags, lambda t: t > low)") == ("tags", "low")
+    assert columns_of("meta.level = 3") == ("meta",)
+    with pytest.raises(CheckError, match="syntax error"):
+        columns_of("a >")
+
+
+def test_what_check_says():
+    columns = {"row_id": pa.string(), "n": pa.int32()}
+    assert module.output({"query": None, "where": "n > 1"}, columns) == columns
+    assert module.output({"query": "select row_id, n / 2 as half from rows"}, columns)["half"] == pa.float64()
+    with pytest.raises(CheckError, match="must return row_id"):
+        module.output({"query": "select n from rows"}, columns)
+    with pytest.raises(CheckError, match="Candidate bindings"):
+        check_where("m > 1", columns)
+    with pytest.raises(CheckError, match="not a condition"):
+        check_where("n + 1", columns)
+
+
+def test_ordering():
+    assert ordering("n_tokens") == ("n_tokens", "asc")
+    assert ordering(" score * 2 DESC ") == ("score * 2", "desc")
+    assert ordering("describe") == ("describe", "asc")
