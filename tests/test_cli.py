@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -239,6 +238,15 @@ def test_init_writes_a_page_that_checks_and_never_over_a_file(cli):
     assert cli("init", "mine.yaml")[::2] == (7, "error: 'mine.yaml' exists already; name another file\n")
 
 
+def test_report_prints_and_writes_the_page(cli):
+    cli("run", "page.yaml", "-q")
+    code, out, err = cli("report", "runs/small")
+    assert (code, err) == (0, "")
+    assert "exact_duplicate 1" in out
+    assert "wrote runs/small/report.html" in out
+    assert Path("runs/small/report.html").is_file()
+
+
 def test_version(cli):
     assert cli("version")[:2] == (0, f"trace-curator {curator.__version__}\n")
 
@@ -263,7 +271,7 @@ def test_files_of_the_other_package_beside_ours_are_a_warning(cli, monkeypatch, 
 
 
 def test_control_characters_of_rows_do_not_reach_the_terminal(cli):
-    rows = json.dumps({"problem": "1+1\u001b[31m?", "answer": "2"})
+    rows = json.dumps({"problem": "1+1\u001b[31m?", "answer": "2", "note": "\u009b31m"})
     Path("problems.jsonl").write_text(rows + "\n")
     cli("run", "page.yaml", "-q")
     (row,) = _rows("runs/small", "read")
@@ -298,8 +306,6 @@ def test_a_closed_pipe_is_no_error():
 
 
 def test_plan_and_preview_ask_for_no_folder(cli):
-    pytest.importorskip("curator.run.plan")
-    importlib.import_module("curator.run.preview")
     code, out, err = cli("plan", "page.yaml")
     assert (code, err) == (0, "")
     assert "generate" in out

@@ -30,6 +30,10 @@ Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Response store; default: .store beside the run's folder."),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run; default runs/NAME."),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
@@ -41,10 +45,7 @@ def top() -> None:
 @app.command()
 def run(
     file: File,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run; default runs/NAME."),
-    ] = None,
+    out: Out = None,
     sets: Sets = None,
     workers: Annotated[
         int | None,
@@ -71,21 +72,28 @@ def check(file: Annotated[list[Path], typer.Argument(metavar="FILE...")], sets: 
 
 
 @app.command()
-def plan(file: File, sets: Sets = None, limit: Limit = None, seed: Seed = None, store: Store = None) -> None:
+def plan(
+    file: File, out: Out = None, sets: Sets = None, limit: Limit = None, seed: Seed = None, store: Store = None
+) -> None:
     """Say rows, requests, tokens, time and money, before the first paid call."""
     from curator.cli import pages
 
-    pages.plan(file, sets or [], limit, seed, store)
+    pages.plan(file, out, sets or [], limit, seed, store)
 
 
 @app.command()
 def preview(
-    file: File, sets: Sets = None, rows: Annotated[int, typer.Option("--rows", "-n", min=1)] = 3, seed: Seed = None
+    file: File,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="Rows of the input.")] = 3,
+    out: Out = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    store: Store = None,
 ) -> None:
     """Send a few rows through every step and show them, prompts filled."""
     from curator.cli import pages
 
-    pages.preview(file, sets or [], rows, seed)
+    pages.preview(file, rows, out, sets or [], seed, store)
 
 
 @app.command()
@@ -112,7 +120,7 @@ def diff(one: RunFolder, other: RunFolder) -> None:
 
 @app.command()
 def report(folder: RunFolder) -> None:
-    """Write the HTML report of a run."""
+    """Print the report of a run, and write it as one HTML page into its folder."""
     from curator.cli import runs
 
     runs.report(folder)

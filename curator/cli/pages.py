@@ -33,22 +33,28 @@ def check(files: Sequence[Path], sets: Sequence[str]) -> int:
     return code
 
 
-def plan(file: Path, sets: Sequence[str], limit: int | None, seed: int | None, store: Path | None) -> None:
+def plan(
+    file: Path, out: Path | None, sets: Sequence[str], limit: int | None, seed: int | None, store: Path | None
+) -> None:
     """Print what the run would cost."""
     from curator.check import load
-    from curator.cli.tables import show
+    from curator.cli.tables import line
+
+    pipeline = load(file, sets, seed=seed)
     from curator.run.plan import plan as planned
 
-    show(planned(load(file, sets, seed=seed), limit=limit, store=store))
+    line(str(planned(pipeline, out, limit=limit, store=store)))
 
 
-def preview(file: Path, sets: Sequence[str], rows: int, seed: int | None) -> None:
-    """Print a few rows after every step."""
+def preview(file: Path, rows: int, out: Path | None, sets: Sequence[str], seed: int | None, store: Path | None) -> None:
+    """Print a few rows after every step, and every prompt."""
     from curator.check import load
-    from curator.cli.tables import show
+    from curator.cli.tables import line
+
+    pipeline = load(file, sets, seed=seed)
     from curator.run.preview import preview as previewed
 
-    show(previewed(load(file, sets, seed=seed), rows=rows))
+    line(str(previewed(pipeline, rows=rows, store=store, folder=out)))
 
 
 def ops(name: str | None) -> None:

@@ -83,9 +83,10 @@ def diff(one: Path, other: Path) -> None:
 
 
 def report(folder: Path) -> None:
-    """Write the HTML report and say where."""
-    from curator.report import write
+    """Print the report, write it as HTML, and say where."""
+    from curator.report import text, write
 
+    print(text(folder))  # noqa: T201  # it has its own colours and escapes
     line(f"wrote {write(folder)}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 NUMBERS = str.maketrans("", "", "0123456789.,-+%$~ sMkGB")
@@ -35,17 +35,6 @@ def _plain(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], right
     for row in [head, *rows]:
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
         line("  ".join(cells).rstrip())
-
-
-def show(value: Any) -> None:
-    """Print what a function of the package returned: its own `show`, a list of mappings as a table, else as text."""
-    if hasattr(value, "show"):
-        value.show()
-    elif isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
-        head = list(dict.fromkeys(key for row in value for key in row))
-        table("", head, [[row.get(key) for key in head] for row in value])
-    else:
-        line(str(value))
 
 
 def line(text: str) -> None:
