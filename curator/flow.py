@@ -20,10 +20,11 @@ from typing import Any
 import pyarrow as pa
 
 from curator import rows
-from curator.errors import CuratorError
+from curator.errors import CheckError, CuratorError
 from curator.near import nearest
 from curator.op import Op, builtin_names, find
-from curator.pipeline import Gaps, Pipeline, Problem, Step, Where
+from curator.pipeline import EngineSpec, Gaps, Pipeline, Problem, Step, Where
+from curator.settings import engine_room
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def walk(pipeline: Pipeline, gaps: Gaps, problems: list[Problem]) -> Iterator[tu
             now = Columns({**now.types, **_quietly(step, "adds", {})})
         else:
             try:
+                _accepted(step, pipeline)
                 _needed(step, now)
                 now = _after(step, now)
             except CuratorError as e:
@@ -77,8 +79,42 @@ def hook(op: Op, name: str) -> Callable[..., Any] | None:
     return getattr(op.factory, name, None)
 
 
-class _Lacks(CuratorError):
-    exit_code = 2
+class _Declared:
+    """Stands for an engine while a factory looks at its settings: it says what it can do, and cannot be asked."""
+
+    max_context = None
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.alias, self.model = spec.alias, str(spec.settings.get("model") or spec.kind)
+        self.identity = {"kind": spec.kind}
+        room = engine_room()
+        known = spec.kind in room.kinds()
+        self.capabilities = room.capabilities_of(spec.kind, spec.settings) if known else frozenset()
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4
+
+
+def _accepted(step: Step, pipeline: Pipeline) -> None:
+    """Call the factory, which refuses settings that types alone let pass; what is expensive waits for the first row.
+
+    Raises:
+        CheckError: what the factory says, whatever it raises.
+    """
+    settings = step.bound
+    if not set(step.engines.values()) <= set(pipeline.engines):
+        return
+    for name, alias in step.engines.items():
+        settings[name] = _Declared(pipeline.engines[alias])
+    if "seed" in settings and settings["seed"] is None:
+        settings["seed"] = pipeline.seed
+    try:
+        step.op.factory(**settings)
+    except CuratorError:
+        raise
+    except Exception as e:
+        said = str(e) or type(e).__name__
+        raise CheckError(said if isinstance(e, ValueError) else f"{type(e).__name__}: {said}") from e
 
 
 def _needed(step: Step, now: Columns) -> None:
@@ -86,7 +122,7 @@ def _needed(step: Step, now: Columns) -> None:
     if now.complete:
         lacking = [name for name in needs if name not in now.types]
         if lacking:
-            raise _Lacks("; ".join(_lack(name, now) for name in lacking))
+            raise CheckError("; ".join(_lack(name, now) for name in lacking))
     own = hook(step.op, "check")
     if own is not None and now.complete:
         _bound(own, step, now)

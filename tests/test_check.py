@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import engine_room
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import engine_room
 
 from curator import op, settings
 from curator.check import check_file, load
@@ -18,7 +18,8 @@ from curator.errors import CheckError, InputError
 @pytest.fixture(autouse=True)
 def _room(monkeypatch):
     monkeypatch.setattr(settings, "engine_room", lambda: engine_room)
-    monkeypatch.setattr("curator.check.engine_room", lambda: engine_room)
+    for user in ("check", "flow"):
+        monkeypatch.setattr(f"curator.{user}.engine_room", lambda: engine_room)
 
 
 @pytest.fixture
@@ -143,6 +144,30 @@ def test_columns_after_sql_are_known(told):
     assert "dedup: needs column 'trace'" in found
 
 
+@pytest.mark.parametrize(
+    ("step", "line", "message"),
+    [
+        ("  - export:\n      to: [trl, axolotll]\n", 6, "export: "),
+        ("  - generate:\n      engine: teacher\n      n: 0\n", 7, "generate: n is 0"),
+        ("  - select:\n", 5, "select: nothing to do"),
+        ("  - sample: {n: 1, fraction: 0.5}\n", 5, "sample: "),
+        ("  - decontaminate:\n      against: aime2\n", 6, "decontaminate: "),
+    ],
+)
+def test_what_the_operator_itself_refuses_is_told_once(told, step, line, message):
+    (found,) = told(step)
+    assert found.startswith(f"page.yaml:{line}: {message}")
+
+
+def test_whatever_a_factory_raises_is_a_problem_and_no_crash(told, monkeypatch):
+    def broken(*, on: str = "problem"):
+        raise ModuleNotFoundError("No module named 'exotic'")
+
+    fields = {f: getattr(op.find("dedup"), f) for f in op.Op.__dataclass_fields__}
+    monkeypatch.setitem(op.REGISTRY, "dedup", op.Op(**{**fields, "factory": broken}))
+    assert told("  - dedup:\n") == ["page.yaml:5: dedup: ModuleNotFoundError: No module named 'exotic'"]
+
+
 def test_an_engine_that_cannot_is_told_with_those_that_can(told, monkeypatch):
     generate = op.find("generate")
     wants = op.Op(
@@ -163,7 +188,8 @@ def test_a_missing_key_is_told_at_the_engine(told):
 
 
 def test_a_secret_in_a_page_is_refused_and_not_repeated(told):
-    text = "engines:\n  a: {kind: openai, model: m, api_key: sk-1234567890abcdef1234}\nsteps: [{read: {path: rows.parquet}}]\n"
+    engine = "engines:\n  a: {kind: openai, model: m, api_key: sk-1234567890abcdef1234}\n"
+    text = engine + "steps: [{read: {path: rows.parquet}}]\n"
     (found,) = told(text, read=False)
     assert "api_key_env" in found
     assert "1234" not in found

@@ -125,7 +125,8 @@ def test_secrets_are_refused_with_the_way_out_and_never_repeated(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("api_key_env", "OPENAI_API_KEY"), ("max_tokens", 4096), ("n_tokens", 1), ("best", "n_tokens"), ("api_key", None),
+        ("api_key_env", "OPENAI_API_KEY"), ("max_tokens", 4096), ("n_tokens", 1), ("best", "n_tokens"),
+        ("api_key", None),
         ("base_url", "http://127.0.0.1:8000/v1"), ("token_budget", 5), ("model", "sk-tiny"), ("stop", ["</think>"]),
         ("prompt", "the ask-for-help-when-you-are-stuck method"), ("tokenizer", "Qwen/Qwen3-0.6B"),
     ],
