@@ -71,6 +71,20 @@ class Chat:
         return len(self.ids(text))
 
 
+def offsets(tokens: tuple[str, ...], text: str) -> tuple[int, ...]:
+    """Return where each token starts in `text`, in characters. A token that is part of a character starts at it."""
+    out, at = [], 0
+    for token in tokens:
+        out.append(at)
+        if text.startswith(token, at):
+            at += len(token)
+        elif "\ufffd" in token:
+            at = min(len(text), at + len(token.rstrip("\ufffd")))
+        else:
+            at = min(len(text), at + len(token))
+    return tuple(out)
+
+
 def sample_seed(request: Request, sample: int, prompt: Sequence[int]) -> int:
     """Return the 64-bit seed of one sample: a hash of the request's seed, the prompt and the sample's number."""
     text = f"{request.sampling.seed}|{sample}|{','.join(map(str, prompt))}"

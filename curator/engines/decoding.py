@@ -84,7 +84,12 @@ class Batch:
     def _clear(self) -> None:
         self.rows: list[Row | None] = []
         self._cache: Any = None
-        self._length = 0
+        self._length = 0  # steps in use
+        self._lengths: NDArray[np.int64] = np.zeros(0, np.int64)  # steps of each row, counted from the right
+        self._counts: NDArray[np.int64] = np.zeros(0, np.int64)  # tokens each row has generated
+        self._knobs = Knobs.empty(0)
+        self._mask = torch.zeros((0, 1, 1, 0), dtype=torch.bool, device=self.device)  # steps each row may look at
+        self._last = torch.zeros(0, dtype=torch.long, device=self.device)  # the token each row wrote last
 
     @property
     def active(self) -> int:

@@ -18,6 +18,7 @@ from annotated_types import Ge, Gt
 
 from curator import near
 from curator.engines import openai_wire as wire
+from curator.engines.chat import offsets
 from curator.engines.openai_wire import Broken, Flavour
 from curator.engines.pacing import Pacer, Patience
 from curator.engines.protocol import PREFIX, Completion, Message, Request, TextScore
@@ -363,20 +364,6 @@ def _prompt_logprobs(page: Any, skip: int) -> tuple[tuple[str, ...], tuple[float
     except (KeyError, TypeError, IndexError, AttributeError) as e:
         msg = f"an answer without prompt_logprobs ({e!r})"
         raise Broken(msg) from e
-
-
-def offsets(tokens: tuple[str, ...], text: str) -> tuple[int, ...]:
-    """Return where each token starts in `text`, in characters. A token that is part of a character starts at it."""
-    out, at = [], 0
-    for token in tokens:
-        out.append(at)
-        if text.startswith(token, at):
-            at += len(token)
-        elif "\ufffd" in token:
-            at = min(len(text), at + len(token.rstrip("\ufffd")))
-        else:
-            at = min(len(text), at + len(token))
-    return tuple(out)
 
 
 def _page(raw: bytes) -> Any:

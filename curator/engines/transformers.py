@@ -11,14 +11,14 @@ import asyncio
 import importlib.util
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from curator.engines.chat import Chat, digest_of_folder, sample_seed
+from curator.engines.chat import Chat, offsets, sample_seed
+from curator.engines.local import LocalModel
 from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
 from curator.errors import EngineError
 
@@ -51,7 +51,7 @@ class _Job:
             self.future.cancel()
 
 
-class TransformersEngine:
+class TransformersEngine(LocalModel):
     """A causal language model from a folder or from the hub."""
 
     kind = "transformers"
@@ -86,88 +86,14 @@ class TransformersEngine:
             threads: CPU threads of torch; default torch's own choice.
             trust_remote_code: run code that comes with the model. Leave it off for models you do not know.
         """
-        self._alias, self._name, self._revision = alias, model, revision
-        self._device, self._dtype, self.batch_size = device, dtype, batch_size
-        self._context, self.max_tokens, self._threads = max_context, max_tokens, threads
-        self._trust = trust_remote_code
-        self._template = Path(chat_template).read_text(encoding="utf-8") if chat_template else None
-        self._chat: Chat | None = None
-        self._config: Any = None
-        self._identity: dict[str, str] | None = None
+        super().__init__(
+            alias, model, revision=revision, dtype=dtype, max_context=max_context, chat_template=chat_template,
+            trust=trust_remote_code,
+        )  # fmt: skip
+        self._device, self.batch_size = device, batch_size
+        self.max_tokens, self._threads = max_tokens, threads
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-
-    @property
-    def alias(self) -> str:
-        """The name the pipeline gives it."""
-        return self._alias
-
-    @property
-    def model(self) -> str:
-        """Model name and revision."""
-        return f"{self._name}@{self._revision}" if self._revision else self._name
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """Kind, model, and a hash of the folder's files or the hub's commit; the template where it is replaced."""
-        if self._identity is None:
-            folder = Path(self._name)
-            if folder.is_dir():
-                found = {"kind": self.kind, "model": folder.name, "files": digest_of_folder(folder)}
-            else:
-                commit = getattr(self._load_config(), "_commit_hash", None)
-                found = {"kind": self.kind, "model": self._name, "revision": str(commit or self._revision)}
-            if self._dtype != "auto":
-                found["dtype"] = self._dtype
-            if self._template is not None:
-                found["template"] = self._template
-            self._identity = found
-        return self._identity
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """Everything but gradients."""
-        from curator.engines.describe import LOCAL
-
-        return LOCAL
-
-    @property
-    def max_context(self) -> int | None:
-        """As set, else the positions the model was made for."""
-        if self._context is None:
-            self._context = getattr(self._load_config(), "max_position_embeddings", None)
-        return self._context
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of `text`, exactly."""
-        return self.chat.count(text)
-
-    @property
-    def chat(self) -> Chat:
-        """The tokenizer, loaded when first needed."""
-        if self._chat is None:
-            from transformers import AutoTokenizer
-
-            tokenizer = self._from_hub(AutoTokenizer)
-            if self._template is not None:
-                tokenizer.chat_template = self._template
-            self._chat = Chat(tokenizer, self._alias)
-        return self._chat
-
-    def _load_config(self) -> Any:
-        if self._config is None:
-            from transformers import AutoConfig
-
-            self._config = self._from_hub(AutoConfig)
-        return self._config
-
-    def _from_hub(self, what: Any, **options: Any) -> Any:
-        try:
-            return what.from_pretrained(self._name, revision=self._revision, trust_remote_code=self._trust, **options)
-        except (OSError, ValueError) as e:
-            said = " ".join(str(e).split())[:300]
-            msg = f"engine '{self._alias}': model '{self._name}' cannot be loaded: {said}"
-            raise EngineError(msg) from e
 
     async def generate(self, request: Request) -> list[Completion]:
         """Decode `request.n` samples; see `Engine.generate`."""
@@ -204,8 +130,6 @@ class TransformersEngine:
 
     async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
         """Return the log-probabilities of `text`, tokenised apart from the prompt, as it would have been generated."""
-        from curator.engines.openai import offsets
-
         prompt, ids = self.chat.prompt(messages), self.chat.ids(text)
         context = self.max_context
         kept = ids if context is None else ids[: max(0, context - len(prompt))]
