@@ -12,16 +12,40 @@ from curator.export.rerun import FolderSink
 from curator.ops.export import export
 
 HOSTILE = 'What is 1+1? <script>alert(1)</script> | `x` ``` "quote" \\frac{1}{2} 素数 \u2028'
-TYPES = ["row_id", "problem_id", "sample_idx", "problem", "answer", "source", "license", "domain", "trace", "finish_reason", "error", "short_cot", "short_solution", "verified", "tokens_long", "tokens_short", "engine", "model", "verdict", "verifier", "correct"]
+TYPES = [
+    "row_id",
+    "problem_id",
+    "sample_idx",
+    "problem",
+    "answer",
+    "source",
+    "license",
+    "domain",
+    "trace",
+    "finish_reason",
+    "error",
+    "short_cot",
+    "short_solution",
+    "verified",
+    "tokens_long",
+    "tokens_short",
+    "engine",
+    "model",
+    "verdict",
+    "verifier",
+    "correct",
+]
 SCHEMA = pa.schema([(name, rows.COLUMNS[name].type) for name in TYPES])
 
 
 def row(p: int, s: int, **changed) -> dict:
     thinking = f"First thought about {p}, sample {s}.\n\nWait, check: {p}+1."
     base = {
-        "row_id": f"p-{p}/{s}", "problem_id": f"p-{p}", "sample_idx": s, "problem": f"What is {p}+1?", "answer": str(p + 1),
+        "row_id": f"p-{p}/{s}", "problem_id": f"p-{p}", "sample_idx": s, "problem": f"What is {p}+1?",
+        "answer": str(p + 1),
         "source": "made up", "license": "MIT", "domain": "math",
-        "trace": f"<think>\n{thinking}\n</think>\n\nThe answer is \\boxed{{{p + 1}}}.", "finish_reason": "stop", "error": None,
+        "trace": f"<think>\n{thinking}\n</think>\n\nThe answer is \\boxed{{{p + 1}}}.", "finish_reason": "stop",
+        "error": None,
         "short_cot": f"**Analysis** {p}/{s}", "short_solution": f"\\boxed{{{p + 1}}}", "verified": s == 0,
         "tokens_long": 40, "tokens_short": 9, "engine": "teacher", "model": "owner/model", "verdict": "correct",
         "verifier": "maths 1", "correct": True,
@@ -56,7 +80,8 @@ FACTS = {
         {"step": "read", "op": "read", "rows_in": 14, "made": 0, "out": 13, "dropped": 1, "reasons": {"no_problem": 1}},
         {
             "step": "decontaminate", "op": "decontaminate", "rows_in": 13, "made": 0, "out": 12, "dropped": 1,
-            "reasons": {"contaminated": 1}, "settings": {"against": ["/secret/home/aime24.parquet", "math500"], "ngram": 8},
+            "reasons": {"contaminated": 1},
+            "settings": {"against": ["/secret/home/aime24.parquet", "math500"], "ngram": 8},
         },
         {
             "step": "compress", "op": "compress", "rows_in": 12, "made": 0, "out": 12, "dropped": 0, "reasons": {},

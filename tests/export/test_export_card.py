@@ -31,8 +31,8 @@ def card(folder, found, facts=FACTS, **settings):
     [
         ("MIT", {}),
         (None, {}),
-        ("Apache license 2.0 or so", {"to": ["trl", "verl-rl", "llama-factory"], "split": {"train": 0.8, "validation": 0.2}}),
-        ("CC-BY-4.0", {"languages": ("en", "zh"), "license": "cc-by-4.0", "pretty_name": "Small: a {name}", "tags": ("x",)}),
+        ("Apache license 2.0 or so", {"to": ["trl", "verl-rl"], "split": {"train": 0.8, "validation": 0.2}}),
+        ("CC-BY-4.0", {"languages": ("en", "zh"), "license": "cc-by-4.0", "pretty_name": "A: {b}", "tags": ("x",)}),
     ],
 )  # fmt: skip
 def test_metadata_is_valid(tmp_path, licence, settings):

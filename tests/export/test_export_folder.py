@@ -44,7 +44,8 @@ def test_rows_lie_in_natural_order(tmp_path):
 def test_every_row_is_in_a_config_or_left_out_with_its_reason(tmp_path):
     found = [
         row(0, 0), row(1, 0, trace=None, verified=False), row(2, 0, problem=" "), row(3, 0, answer=None),
-        row(4, 0, verified=False, trace="<think>\na</think>b</think>\n\nc"), row(5, 0, finish_reason="length", verified=False),
+        row(4, 0, verified=False, trace="<think>\na</think>b</think>\n\nc"),
+        row(5, 0, finish_reason="length", verified=False),
     ]  # fmt: skip
     out = written(tmp_path / "d", found, to=["trl", "verl-rl"])
     left = {(r["config"], r["row_id"]): r["reason"] for r in read(out, "left_out/*.parquet")}

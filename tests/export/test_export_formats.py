@@ -9,6 +9,7 @@ from curator.errors import CheckError
 from curator.export.formats import all_formats, find
 
 INLINE = "<think>\n**Analysis** 0/0\n</think>\n\n\\boxed{1}"
+FIELD = {"reasoning_content": "reasoning_content"}
 USER = {"role": "user", "content": "What is 0+1?"}
 
 
@@ -69,7 +70,7 @@ def test_llama_factory_alpaca(tmp_path):
     ("thinking", "extra"),
     [
         ("inline", {"split_thinking": True}),
-        ("reasoning_content", {"message_property_mappings": {"role": "role", "content": "content", "reasoning_content": "reasoning_content"}}),
+        ("reasoning_content", {"message_property_mappings": {"role": "role", "content": "content"} | FIELD}),
         ("none", {}),
     ],
 )  # fmt: skip

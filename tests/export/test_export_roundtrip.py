@@ -30,7 +30,8 @@ QWEN3 = """{%- set ns = namespace(last=0) -%}
 {%- endfor -%}"""
 # As gpt-oss does it: a `thinking` key goes to its own channel.
 HARMONY = (
-    "{% for m in messages %}{% if m.thinking %}{{ '<|start|>assistant<|channel|>analysis<|message|>' + m.thinking + '<|end|>' }}"
+    "{% for m in messages %}{% if m.thinking %}"
+    "{{ '<|start|>assistant<|channel|>analysis<|message|>' + m.thinking + '<|end|>' }}"
     "{% endif %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endfor %}"
 )  # fmt: skip
 TEMPLATES = {"chatml": CHATML, "qwen3": QWEN3, "harmony": HARMONY}
