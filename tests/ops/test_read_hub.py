@@ -1,0 +1,130 @@
+"""Reading from the hub, against a local fake of its endpoints: nothing leaves the machine."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from curator.reading.hub import HubName, is_hub, parse
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+FILES = {
+    "data/train.jsonl": b'{"question": "1+1?", "answer": "2"}\n{"question": "2+2?", "answer": "4"}\n',
+    "data/test.jsonl": b'{"question": "3+3?", "answer": "6"}\n',
+    "README.md": b"---\nconfigs:\n- config_name: main\n  data_files:\n  - {split: train, path: data/train.jsonl}\n"
+    b"  - {split: test, path: data/test.jsonl}\n---\n",
+}
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The few endpoints that resolving and downloading one data set takes."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self.answer()
+
+    def do_GET(self):
+        self.answer()
+
+    def do_POST(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        asked = self.rfile.read(size).decode()
+        names = [n for n in FILES if json.dumps(n)[1:-1] in asked or n.replace("/", "%2F") in asked]
+        self.send(json.dumps([self.entry(n) for n in names]).encode())
+
+    def entry(self, name: str) -> dict:
+        return {"type": "file", "path": name, "size": len(FILES[name]), "oid": SHA}
+
+    def answer(self):
+        path = self.path.split("?")[0]
+        if path.startswith("/api/datasets/me/mine"):
+            if "/tree/" in path:
+                folder = path.partition("/tree/")[2].partition("/")[2]
+                inside = [n for n in FILES if n.startswith(folder)]
+                return self.send(json.dumps([self.entry(n) for n in inside]).encode())
+            facts = {"id": "me/mine", "sha": SHA, "siblings": [{"rfilename": n} for n in FILES], "private": False,
+                     "gated": False, "tags": [], "downloads": 0, "likes": 0}  # fmt: skip
+            return self.send(json.dumps(facts).encode())
+        name = path.partition("/resolve/")[2].partition("/")[2]
+        if path.startswith("/datasets/me/mine/resolve/") and name in FILES:
+            return self.send(FILES[name], {"X-Repo-Commit": SHA, "ETag": f'"{abs(hash(name))}"'})
+        return self.send(
+            b"{}", status=404, headers={"X-Error-Code": "EntryNotFound" if "me/mine" in path else "RepoNotFound"}
+        )
+
+    def send(self, body: bytes, headers: dict | None = None, status: int = 200):
+        self.send_response(status)
+        for key, value in {
+            "Content-Length": str(len(body)),
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def hub():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def read_there(hub: str, tmp_path, path: str, **settings) -> str:
+    """Read in a process of its own: the hub's libraries take the endpoint from the environment when imported."""
+    pytest.importorskip("datasets")
+    code = (
+        "import json, sys\nfrom curator.errors import CuratorError\nfrom curator.ops.read import read\n"
+        "settings = json.loads(sys.argv[1])\n"
+        "try:\n    found = [r for result in read(**settings)() for r in result.table.to_pylist()]\n"
+        "except CuratorError as e:\n    found = str(e)\nprint(json.dumps(found))"
+    )
+    env = {
+        **os.environ,
+        "HF_ENDPOINT": hub,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": os.getcwd(),
+    }
+    env |= {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    asked = json.dumps({"path": path, **settings})
+    done = subprocess.run([sys.executable, "-c", code, asked], env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_data_set_by_name(hub, tmp_path):
+    assert [r["problem"] for r in read_there(hub, tmp_path, "hf:me/mine")] == ["1+1?", "2+2?"]
+    assert [r["answer"] for r in read_there(hub, tmp_path, "hf:me/mine:main:test")] == ["6"]
+    assert [r["answer"] for r in read_there(hub, tmp_path, "me/mine", split="test")] == ["6"]
+
+
+def test_what_is_not_on_the_hub(hub, tmp_path):
+    assert "no split 'tset'; did you mean 'test'?" in read_there(hub, tmp_path, "hf:me/mine", split="tset")
+    message = read_there(hub, tmp_path, "hf:you/none")
+    assert message.startswith("hf:you/none: cannot be opened on the hub")
+    assert "\n" not in message
+
+
+def test_what_a_hub_name_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert is_hub("owner/name")
+    assert is_hub("hf:anything")
+    assert not is_hub("owner/name.jsonl")
+    assert not is_hub("data/none")
+    assert not is_hub("./owner/name")
+    assert parse("hf:a/b") == HubName("a/b", None, None)
+    assert parse("hf:a/b::train") == HubName("a/b", None, "train")
+    assert parse("hf:a/b:main:test") == HubName("a/b", "main", "test")
