@@ -9,10 +9,7 @@ from curator.text import THINK_CLOSE, THINK_OPEN
 
 MAX_CHARS = 4000  # an answer longer than this is not compared; the longest MATH gold has 159
 _TAIL = 200_000  # phrases are looked for in the last characters only: linear work on a 50 MB trace
-_PHRASE = re.compile(
-    r"(?:(?:final|correct)\s+answer|\banswer|\bsolution)\*{0,2}\s*(?:\([^)\n]{0,40}\)\s*)?(?:(?:is|are)\b|[:=])\s*:?\s*",
-    re.I,
-)
+_PHRASE = re.compile(r"\b(?:answer|solution)\*{0,2}\s*(?:\([^)\n]{0,40}\)\s*)?(?:(?:is|are)\b|[:=])\s*:?\s*", re.I)
 _HASHES = re.compile(r"^\s*####\s*(.+?)\s*$", re.M)
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\n\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _JOIN = re.compile(r"[\s$\\(),.;*\[\]]*(?:and|or|,|;)[\s$\\(),.;*\[\]]*|[\s$\\()]*")
