@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curator.errors import CheckError
 from curator.near import hint
@@ -85,7 +84,7 @@ def strings(array: Any) -> Any:
         return pa.array(
             [None if v is None else json.dumps(v, default=str) for v in array.to_pylist()], pa.large_string()
         )
-    return pc.cast(array, pa.large_string())
+    return array.cast(pa.large_string())
 
 
 def buffers(array: Any) -> tuple[Any, Any]:

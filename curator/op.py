@@ -24,6 +24,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 
@@ -150,7 +151,7 @@ class Op:
         """The whole docstring, dedented."""
         return inspect.getdoc(self.factory) or ""
 
-    @property
+    @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Settings in signature order."""
         hints = typing.get_type_hints(self.factory, include_extras=True)
