@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from curator.maths.extract import boxes, final_answer, last_box, last_phrase
+from curator.maths.extract import boxes, final_answer, last_box, last_phrase, reference
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,11 @@ def test_nested_boxes_count_once():
         ("**Final Answer**: \n\n\\[ 12 \\]", "12"),
         ("The answer is 5. It was easy.", "5"),
         ("Answer is 3. No, the answer is 4.", "4"),
+        ("ok\nA: 5600", "5600"),
+        ('{"reasoning": "x", "answer": "968"}', "968"),
+        ('{"answer": "\\frac{1}{2}"}', r"\frac{1}{2}"),
+        ('{"answer": "\\\\frac{1}{2}"}', r"\frac{1}{2}"),
+        ('{"answer": 12}', "12"),
         ("nothing stated, 6 * 4 = 24", None),
     ],
 )
@@ -69,3 +74,12 @@ def test_final_answer(trace, more, found):
 def test_a_trace_of_50_mb_is_read_in_linear_time():
     assert final_answer("a {" * 17_000_000 + r" \boxed{3}").text == "3"
     assert final_answer(r"\boxed{" * 20_000).text is None
+
+
+@pytest.mark.parametrize(
+    ("given", "short"),
+    [("72", "72"), (" x=5 ", "x=5"), ("She has 48/2 = 24.\n48+24 = 72\n#### 72", "72"), ("a\nA: 130", "130"),
+     ("line one\nso \\boxed{3}", "3"), ("1\n2", "1\n2")],
+)  # fmt: skip
+def test_a_reference_may_be_a_whole_solution(given, short):
+    assert reference(given) == short

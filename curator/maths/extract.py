@@ -2,6 +2,8 @@ r"""Find the final answer in model text: the last `\boxed`, else the last final-
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ from curator.text import THINK_CLOSE, THINK_OPEN
 MAX_CHARS = 4000  # an answer longer than this is not compared; the longest MATH gold has 159
 _TAIL = 200_000  # phrases are looked for in the last characters only: linear work on a 50 MB trace
 _PHRASE = re.compile(r"\b(?:answer|solution)\*{0,2}\s*(?:\([^)\n]{0,40}\)\s*)?(?:(?:is|are)\b|[:=])\s*:?\s*", re.I)
-_HASHES = re.compile(r"^\s*####\s*(.+?)\s*$", re.M)
+_HASHES = re.compile(r"^[ \t]*(?:####|A:)[ \t]*(\S.*?)[ \t]*$", re.M)  # GSM8K and its model solutions
+_JSON = re.compile(r'"(?:final[_ ])?answer"\s*:\s*("(?:\\.|[^"\\])*"|-?\d[\d.,]*)', re.I)
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\n\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _JOIN = re.compile(r"[\s$\\(),.;*\[\]]*(?:and|or|,|;)[\s$\\(),.;*\[\]]*|[\s$\\()]*")
 _BARE_LINE = 120
@@ -75,20 +78,38 @@ def last_box(text: str) -> str | None:
 
 
 def last_phrase(text: str) -> str | None:
-    """Return what follows the last "final answer is", "ANSWER:", "#### " and the like, or None."""
+    """Return what follows the last "final answer is", "ANSWER:", "#### ", `"answer":` and the like, or None."""
     text = text[-_TAIL:]
-    hashes = _HASHES.findall(text)
-    if hashes:
+    if hashes := _HASHES.findall(text):
         return _trim(hashes[-1])
+    if stated := _JSON.findall(text):
+        return _from_json(stated[-1])
     for m in reversed(list(_PHRASE.finditer(text))):
         rest = text[m.end() :].lstrip(" \t*:\n")
         line = rest.split("\n", 1)[0]
         if rest.startswith(("\\[", "$$")):
             line = rest[: MAX_CHARS + 4]
-        if not line.strip(" .*"):
+        if not line.strip(" .*") or line.startswith("```"):
             continue
         return _from_line(line)
     return None
+
+
+def _from_json(value: str) -> str | None:
+    """The value of a JSON field; models often forget to escape LaTeX, then the raw text is the answer."""
+    inner = value.strip('"')
+    with contextlib.suppress(ValueError):
+        if value.startswith('"') and not re.search(r"\\[a-zA-Z]", inner.replace("\\\\", "")):
+            inner = str(json.loads(value))
+    return _trim(inner) or None
+
+
+def reference(text: str) -> str:
+    """Return the short answer of a reference: itself, or what a whole solution in its place states at its end."""
+    text = text.strip()
+    if "\n" in text or "####" in text:
+        return last_box(text) or last_phrase(text) or text
+    return text
 
 
 def _from_line(line: str) -> str:

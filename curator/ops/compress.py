@@ -14,7 +14,7 @@ from curator import prompts, rows
 from curator.dap import Rewrite, level_from_pass_rate, read_rewrite, sections_ok
 from curator.engines.protocol import GENERATE, SEED, Completion, Engine, Message, Request, Sampling
 from curator.errors import CheckError
-from curator.maths.extract import final_answer
+from curator.maths.extract import final_answer, reference
 from curator.maths.judge import judge
 from curator.op import DROPPED, ModelFn, Result, operator
 from curator.text import seed_of, split_think
@@ -63,7 +63,7 @@ class Job:
 
     key: str
     prompt: str
-    reference: str
+    expected: str
     long: str
     level: str | None
 
@@ -176,7 +176,7 @@ def compress(
         if done.rewrite is None or done.reason:
             return done
         tokens = engine.count_tokens(done.rewrite.text)
-        reason = await asyncio.to_thread(_check_answer, job.reference, done.rewrite.answer, strict, limit_s)
+        reason = await asyncio.to_thread(_check_answer, job.expected, done.rewrite.answer, strict, limit_s)
         if reason is None and tokens_long is not None and not tokens < ratio * tokens_long:
             reason = "not_shorter"
         return Outcome(reason, 0, done.rewrite, tokens, done.rewrite.answer)
@@ -216,9 +216,9 @@ def _job(row: Mapping[str, Any], mode: str, level: str, template: str, line: str
         return "no_trace"
     if row.get("correct") is False and mode != "answer_conditioned":
         return "not_correct"
-    answer = "" if row.get("answer") is None else str(row["answer"]).strip()
-    reference = answer or final_answer(trace or long, finish_reason=row.get("finish_reason")).text
-    if not reference:
+    answer = "" if row.get("answer") is None else reference(str(row["answer"]))
+    expected = answer or final_answer(trace or long, finish_reason=row.get("finish_reason")).text
+    if not expected:
         return "no_answer"
     if mode == "answer_conditioned" and not answer:
         return "no_answer"
@@ -229,7 +229,7 @@ def _job(row: Mapping[str, Any], mode: str, level: str, template: str, line: str
         if given is None:
             return "no_level"
     fields = {"problem": row["problem"], "trace": long, "answer": answer, "budget": line, "level": given or ""}
-    return Job(row["row_id"], prompts.fill(template, **fields), reference, long, given)
+    return Job(row["row_id"], prompts.fill(template, **fields), expected, long, given)
 
 
 def _read(c: Completion, given: str | None) -> Outcome:
@@ -249,11 +249,11 @@ def _read(c: Completion, given: str | None) -> Outcome:
     return Outcome(None, rewrite=r)
 
 
-def _check_answer(reference: str, answer: str | None, strict: bool, limit_s: float) -> str | None:  # noqa: FBT001
+def _check_answer(expected: str, answer: str | None, strict: bool, limit_s: float) -> str | None:  # noqa: FBT001
     """None where the answers are equal, else the reason code. Blocks: runs in a thread."""
     if answer is None:
         return "answer_missing"
-    verdict = judge([(reference, answer)], strict=strict, limit_s=limit_s)[0].verdict
+    verdict = judge([(expected, answer)], strict=strict, limit_s=limit_s)[0].verdict
     return {"correct": None, "incorrect": "answer_changed"}.get(verdict, "answer_unchecked")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from curator import rows
-from curator.maths.extract import Found, final_answer
+from curator.maths.extract import Found, final_answer, reference
 from curator.maths.judge import VERIFIER, Verdict, judge
 from curator.op import RowFn, operator
 
@@ -48,7 +48,8 @@ def verify(
     Args:
         kind: what kind of answer; `math` is the first.
         trace: column with the assistant text, thinking included.
-        answer: column with the reference answer.
+        answer: column with the reference answer; of a whole solution (several lines, or GSM8K's `####`) the answer it
+            ends with.
         strict: list order counts, 10\% is 0.1 and not 10, decimals must be exact (not 0.333333 for 1/3), nothing may
             be left out on one side. The default forgives these: graders differ on them.
         limit_s: CPU seconds a comparison may take.
@@ -75,8 +76,8 @@ def verify(
 
 
 def _text(value: object) -> str:
-    """References come as text or as numbers."""
-    return "" if value is None else str(value).strip()
+    """References come as text, as numbers, or as a whole solution with the answer at its end."""
+    return "" if value is None else reference(str(value))
 
 
 def _find(trace: str, row: Mapping[str, Any]) -> Found:
