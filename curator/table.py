@@ -37,14 +37,18 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(msg + "shards and answers are kept)")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` appears whole or not at all. Raises OutputError where the disk refuses."""
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write `data` so that `path` appears whole or not at all. Raises OutputError where the disk refuses.
+
+    `sync`: wait until the disk has it; without, a power cut may leave an empty file (kill -9 cannot).
+    """
     tmp = temporary(path)
     try:
         with tmp.open("wb") as f:
             f.write(data)
             f.flush()
-            os.fsync(f.fileno())
+            if sync:
+                os.fsync(f.fileno())
         tmp.replace(path)
     except OSError as e:
         _discard(tmp)

@@ -62,7 +62,8 @@ def select(
         best: column or SQL expression, with `asc` (default: the lowest is best) or `desc`; null is worst.
         per: the group of `best`: a column or several; null is a group of its own.
         k: rows to keep in each group.
-        n: rows to keep in all, those with the lowest hash(seed, row_id).
+        n: rows to keep in all, those of the problems with the lowest hash(seed, problem_id). Where only steps that
+            judge problems one by one lie between, the models before are asked for no more problems than that takes.
         seed: default is the pipeline's seed.
 
     Raises:
@@ -78,9 +79,11 @@ def select(
     columns_of(value)
     rank = f"{value} {direction} nulls last"
     groups = ", ".join(map(quote, _list(per)))
-    chance = uniform(seed or 0, "row_id")
 
     def run(view: View) -> Split:
+        # By problem, not by row: the runner feeds problems in this order and stops when n are found (run/refill.py).
+        owner = "coalesce(problem_id, row_id)" if "problem_id" in view.schema.names else "row_id"
+        chance = uniform(seed or 0, owner)
         ties = "sample_idx nulls last, row_id" if "sample_idx" in view.schema.names else "row_id"
         passed, place = f"({where or 'true'}\n) is true", "1"
         if best:
@@ -90,11 +93,11 @@ def select(
         view.con.execute(f"""
             create or replace temp table select_fate as
             with judged as (select *, {passed} as passed from rows),
-            placed as (select row_id, passed, {place} as place, to_json({value})::varchar as value,
+            placed as (select row_id, passed, {place} as place, {chance} as chance, to_json({value})::varchar as value,
                 {evidence(read, where=shorten(where or '', 500))} as why from judged as rows)
             select *, passed and place <= {k} as chosen,
                 case when passed and place <= {k} then row_number() over (
-                    partition by passed and place <= {k} order by {chance}, row_id) end as draw
+                    partition by passed and place <= {k} order by chance, row_id) end as draw
             from placed""")  # fmt: skip
         limit = "true" if n is None else f"draw <= {n}"
         told = f"to_json(struct_pack(best := {literal(best or '')}, value := value::json, place := place, k := {k}))"

@@ -53,6 +53,11 @@ def out_schema(spec: Spec, given: pa.Schema, found: pa.Schema) -> pa.Schema:
     return pa.schema(fields + [(n, t) for n, t in spec.adds.items() if n not in given.names])
 
 
+def nothing(spec: Spec, given: pa.Schema) -> Result:
+    """Return what a step makes of a shard without rows: operators need not know that there are such."""
+    return Result(out_schema(spec, given, given).empty_table())
+
+
 def dropped_schema(given: pa.Schema) -> pa.Schema:
     """Return the schema of dropped rows: the columns the step was given, then dropped_by, reason and evidence."""
     told = rows.types(("dropped_by", "reason", "evidence"))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from curator import table
 from curator.pipeline import Pipeline
-from curator.run import ledger, receipts
+from curator.run import ledger, receipts, refill
 from curator.run.lock import hold
 from curator.run.meter import Engines
 from curator.run.progress import Progress, choose
@@ -81,7 +81,8 @@ def execute(session: Session) -> Run:
             _blocking(go)
         finally:
             shown.stop()
-            shutil.rmtree(root / ".spill", ignore_errors=True)
+            for scratch in (".spill", ".trial"):
+                shutil.rmtree(root / scratch, ignore_errors=True)
     return Run(root)
 
 
@@ -120,7 +121,8 @@ def _blocking(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def _steps(session: Session) -> None:
     """Run what has no valid receipt, in order."""
-    session.steps = plan_steps(session.pipeline, session.root, session.engines, session.limit)
+    session.steps = plan_steps(session.pipeline, session.root, session.engines, session.limit, refill.wanted)
+    stretches = refill.stretches(session.pipeline.steps)
     _describe(session)
     at, parent, computed = 0, None, False
     while at < len(session.steps):
@@ -131,7 +133,11 @@ async def _steps(session: Session) -> None:
             session.progress.reuse(planned.label, receipt)
         elif parent is not None and planned.spec.kind in ("row", "model"):
             until = _segment_end(session.steps, at)
-            await Segment(session, session.steps[at:until], parent).run()
+            if at in stretches:
+                await refill.feed(session, session.steps[at : stretches[at] + 1], parent, until - at)
+            else:
+                until = min([until, *(start for start in stretches if at < start)])
+                await Segment(session, session.steps[at:until], parent).run()
         else:
             _note_change(session, planned)
             await _thread(session, planned, parent)
@@ -161,10 +167,9 @@ def _note_change(session: Session, planned: Planned) -> None:
 
 
 async def _thread(session: Session, planned: Planned, parent: Planned | None) -> None:
-    """Run a source, table operator or sink in a thread; when cancelled, stop it before going on."""
-    stop = Stop()
+    """Run a source, table operator or sink in a thread."""
 
-    def work() -> None:
+    def work(stop: Stop) -> None:
         if planned.spec.kind == "source":
             run_source(session, planned, stop)
         if parent is not None and planned.spec.kind == "table":
@@ -172,7 +177,13 @@ async def _thread(session: Session, planned: Planned, parent: Planned | None) ->
         elif parent is not None:
             run_sink(session, planned, parent, facts(session), stop)
 
-    task = asyncio.ensure_future(asyncio.to_thread(_unless_stopped, work))
+    await in_thread(work)
+
+
+async def in_thread(work: Callable[[Stop], None]) -> None:
+    """Run `work` in a thread; when cancelled, ask it to stop and wait for its end before going on."""
+    stop = Stop()
+    task = asyncio.ensure_future(asyncio.to_thread(_unless_stopped, work, stop))
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -187,9 +198,9 @@ class _Stopped(Exception):
     """A thread ended because it was asked to: an asyncio task cannot carry a KeyboardInterrupt."""
 
 
-def _unless_stopped(work: Callable[[], None]) -> None:
+def _unless_stopped(work: Callable[[Stop], None], stop: Stop) -> None:
     try:
-        work()
+        work(stop)
     except KeyboardInterrupt as e:
         raise _Stopped from e
 

@@ -52,8 +52,12 @@ def key(
     inputs: Mapping[str, str],
     identities: Mapping[str, Mapping[str, str]],
     limit: int | None = None,
+    wanted: Any = None,
 ) -> str:
-    """Return the key of a step. `identities`: engine alias -> identity; `limit`: rows read, for the source."""
+    """Return the key of a step.
+
+    `identities`: engine alias -> identity; `limit`: rows read, for the source; `wanted`: see `refill`.
+    """
     settings = settings_of(step, pipeline)
     for name, alias in engines_of(step).items():
         settings[name] = dict(identities[alias])
@@ -61,6 +65,8 @@ def key(
     made_of["inputs"] = sorted(inputs.values())
     if step.op.kind == "source":
         made_of["limit"] = limit
+    if wanted is not None:
+        made_of["wanted"] = wanted
     return digest(made_of)
 
 
@@ -134,10 +140,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as JSON, atomically."""
+def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Write `value` as JSON, atomically; `sync` as in `table.write_bytes`."""
     text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    table.write_bytes(path, text.encode("utf-8", "surrogatepass") + b"\n")
+    table.write_bytes(path, text.encode("utf-8", "surrogatepass") + b"\n", sync=sync)
 
 
 def need_json(path: Path, what: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from curator import table
 from curator.errors import CuratorError, OperatorError
-from curator.run import receipts, worker
+from curator.run import laws, receipts, worker
 from curator.run.meter import tally
 from curator.run.pool import Pool
 from curator.run.receipts import Receipt
@@ -51,11 +51,13 @@ def cut(shards: Sequence[table.Part], rows: int | None) -> list[Unit]:
 class Segment:
     """One pass: `steps` over the rows of `parent`."""
 
-    def __init__(self, session: Session, steps: Sequence[Planned], parent: Planned) -> None:
+    def __init__(
+        self, session: Session, steps: Sequence[Planned], parent: Planned, units: list[Unit] | None = None
+    ) -> None:
         self.session, self.steps, self.parent = session, steps, parent
         models = [p for p in steps if p.spec.kind == "model"]
         self.unit_rows = min(session.shard_rows, MODEL_ROWS) if models else None
-        self.units = cut(table.parts(parent.folder), self.unit_rows)
+        self.units = units if units is not None else cut(table.parts(parent.folder), self.unit_rows)
         self.pool = Pool({p.label: p.spec for p in steps if p.spec.kind == "row"}, session.workers)
         self.functions: dict[str, Any] = {}
         engines = [e for p in models for e in p.step.engines.values()]
@@ -69,22 +71,34 @@ class Segment:
             CuratorError: of the first shard that failed; others under way are given up, finished ones are kept.
         """
         started = now()
-        layout = layout_of(self.parent, self.unit_rows)
+        try:
+            await self.process(self.units, layout_of(self.parent, self.unit_rows))
+        finally:
+            await self.close()
+        self.finish(self.units, started)
+
+    async def process(self, units: Sequence[Unit], layout: str) -> None:
+        """Take `units` through all steps; those done before, with the same keys and `layout`, are left as they are."""
         for planned in self.steps:
             planned.begin(layout)
-            rows = sum(u.rows for u in self.units) if planned is self.steps[0] else None
-            self.session.progress.step(planned.label, rows, len(self.units))
-        waiting = iter(self.units)
+            rows = sum(u.rows for u in units) if planned is self.steps[0] else None
+            self.session.progress.step(planned.label, rows, len(units))
+        waiting = iter(units)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.in_flight, len(self.units))):
+                for _ in range(min(self.in_flight, len(units))):
                     group.create_task(self._consume(waiting))
         except BaseExceptionGroup as e:
             raise self._first(e) from e
-        finally:
-            await self.pool.close()
+
+    async def close(self) -> None:
+        """End the worker processes."""
+        await self.pool.close()
+
+    def finish(self, units: Sequence[Unit], started: str, left: Receipt | None = None) -> None:
+        """Check what needs all shards, and write the receipts. `left`: numbers of rows the first step was not given."""
         for planned in self.steps:
-            self._finish(planned, started)
+            self._finish(planned, started, units, [left] if left and planned is self.steps[0] else [])
 
     async def _consume(self, waiting: Any) -> None:
         for unit in waiting:
@@ -138,11 +152,13 @@ class Segment:
         """Run a model operator on one shard in the event loop; reading and writing in a thread."""
         spec, where = planned.spec, f"shard {unit.number}"
         given: pa.Table = await asyncio.to_thread(table.read_table, source, start, rows)
-        function = worker.call(spec, where, lambda: worker.built(spec, self.functions))
         begun = time.time()
         try:
             with tally() as usage:
-                returned = await function(given)
+                if given.num_rows or spec.effect == "shapes":
+                    returned = await worker.call(spec, where, lambda: worker.built(spec, self.functions))(given)
+                else:
+                    returned = laws.nothing(spec, given.schema)
         except CuratorError:
             raise
         except Exception as e:
@@ -161,18 +177,19 @@ class Segment:
                     tmp.replace(path)
                 except OSError as e:
                     raise table.cannot_write(path, e) from e
-            receipts.write_json(planned.folder / f"part-{unit.number:05d}.json", staged.numbers)
+            # Not synced: an empty one after a power cut reads as "not done".
+            receipts.write_json(planned.folder / f"part-{unit.number:05d}.json", staged.numbers, sync=False)
             self.session.progress.shard(planned.label, staged.numbers)
 
-    def _finish(self, planned: Planned, started: str) -> None:
-        found = [receipts.read_json(planned.folder / f"part-{u.number:05d}.json") or {} for u in self.units]
-        numbers: Receipt = receipts.add_up(found)
-        numbers["parts"] = len(self.units)
+    def _finish(self, planned: Planned, started: str, units: Sequence[Unit], more: list[Receipt]) -> None:
+        found = [receipts.read_json(planned.folder / f"part-{u.number:05d}.json") or {} for u in units]
+        numbers: Receipt = receipts.add_up([*found, *more])
+        numbers["parts"] = len(units)
         if planned.spec.effect in ("makes", "shapes"):
             unique(self.session, planned)
         numbers["reports"] = reports(self.session, planned)
         receipt = planned.finish(numbers, started)
-        for unit in self.units:
+        for unit in units:
             (planned.folder / f"part-{unit.number:05d}.json").unlink(missing_ok=True)
         self.session.progress.done(planned.label, receipt)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,16 @@ def files_of(planned: Planned) -> list[Path]:
     return sorted(planned.folder.glob("part-*.parquet"))
 
 
-def plan_steps(pipeline: Pipeline, root: Path, engines: Engines, limit: int | None) -> list[Planned]:
+def plan_steps(
+    pipeline: Pipeline,
+    root: Path,
+    engines: Engines,
+    limit: int | None,
+    wanted: Callable[[Sequence[Step], int], Any] | None = None,
+) -> list[Planned]:
     """Return the steps with folders and keys; opens the engines the steps name, for their identities.
+
+    `wanted`: what else decides about the rows of a step, see `refill.wanted`.
 
     Raises:
         CheckError: the first step is no source, or a later one is.
@@ -126,7 +134,10 @@ def plan_steps(pipeline: Pipeline, root: Path, engines: Engines, limit: int | No
         inputs = {str(f): prints.of(f) for f in receipts.input_files(step)}
         opened = {name: engines.get(alias) for name, alias in step.engines.items()}
         identities = {alias: engines.get(alias).identity for alias in step.engines.values()}
-        key = receipts.key(step, pipeline, parent=parent, inputs=inputs, identities=identities, limit=limit)
+        more = wanted(pipeline.steps, number - 1) if wanted else None
+        key = receipts.key(
+            step, pipeline, parent=parent, inputs=inputs, identities=identities, limit=limit, wanted=more
+        )
         settings: dict[str, Any] = {**receipts.settings_of(step, pipeline), **opened}
         bound = step.bound
         spec = Spec(

@@ -94,6 +94,8 @@ def perform(job: Job, specs: Mapping[str, Spec], functions: dict[str, Any], at: 
 
 
 def _apply(spec: Spec, functions: dict[str, Any], rows: pa.Table) -> Any:
+    if not rows.num_rows and spec.effect != "shapes":
+        return laws.nothing(spec, rows.schema)
     return built(spec, functions)(rows)
 
 

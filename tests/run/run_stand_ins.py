@@ -246,3 +246,8 @@ def step(op, label=None, **settings):
 def chain(*steps, engines=None, seed=0, kind="fake"):
     specs = {alias: EngineSpec(alias, kind, settings) for alias, settings in (engines or {}).items()}
     return Pipeline("test", tuple(steps), specs, seed)
+
+
+@operator("row", effect="marks", version=1, adds={"known": pa.bool_()}, name="t_known")
+def known():
+    return lambda table: table.append_column("known", pc.equal(pc.bit_wise_and(table["value"], 1), 0))
