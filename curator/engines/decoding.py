@@ -101,7 +101,7 @@ class Batch:
         """Rows that could join now."""
         return self.size - self.active
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def join(self, rows: list[Row]) -> None:
         """Prefill rows (prompts not empty, at most `free`), draw their first token, and let them in."""
         longest = max(len(r.prompt) for r in rows)
@@ -123,7 +123,7 @@ class Batch:
         if stay:
             self._settle([rows[i] for i in stay], [tokens[i] for i in stay], cache, stay)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def step(self) -> None:
         """Draw one more token for every row under way."""
         at = self._length

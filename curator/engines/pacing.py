@@ -125,7 +125,7 @@ class Pacer:
             self._cut(started, 0.7)
         self._failures += 1
         if self.broken:
-            if started >= self._opened_at:  # not one of those that were under way when it opened
+            if started > self._opened_at:  # not one of those that were under way when it opened
                 self._probes += 1
                 self._not_before = self._clock() + self._backoff(self._probes)
         elif self._failures >= self.patience.breaker_after:

@@ -42,7 +42,8 @@ def uniform(seed: NDArray[np.uint64], count: NDArray[np.int64]) -> NDArray[np.fl
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    out: NDArray[np.float64] = (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return out
 
 
 def draw(logits: Tensor, knobs: Knobs, count: NDArray[np.int64]) -> Tensor:

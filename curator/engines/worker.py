@@ -110,7 +110,7 @@ class Worker:
         if group:
             self._score_group(group)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score_group(self, jobs: list[_Job]) -> None:
         longest = max(_length(j) for j in jobs)
         ids = torch.full((len(jobs), longest), self._pad, dtype=torch.long)
