@@ -131,7 +131,7 @@ def grams(tokens: Any, n: int) -> Any:
 def table_of(keys: Any) -> Any:
     """Return a hash table of uint64 keys for `mark_rows`, a quarter full at most."""
     table = np.zeros(1 << max(4, int(4 * len(keys)).bit_length()), np.uint64)
-    fill_table(np.unique(keys[keys != 0]), table)
+    fill_table(keys[keys != 0], table)
     return table
 
 

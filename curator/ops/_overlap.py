@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -47,54 +46,71 @@ class Hit(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    item: Item
     words: Words
     weights: Any
     numbers: Counter[str]
 
 
 class Index:
-    """All items, findable by runs of `n` words; items shorter than that by the whole of them."""
+    """All items, findable by runs of `n` words; items shorter than that by the whole of them.
+
+    Built from hashes alone; an item's own words are looked at when it is hit.
+    """
 
     def __init__(self, items: Iterable[Item], n: int) -> None:
         self.n = n
-        split = [(item, words(item.text)) for item in items]
-        self.frequency = Counter(w for _, found in split for w in set(found.words))
-        self.size = len(split)
-        self.entries = [_Entry(i, f, self._weights(f), Counter(filter(_DIGIT.search, f.words))) for i, f in split]
-        tokens, self.ends = _tokens([item.text for item, _ in split])
-        self._long(tokens)
-        self._short(tokens)
+        self.items = list(items)
+        self.tokens, self.ends = _tokens([item.text for item in self.items])
+        self._of = np.repeat(np.arange(len(self.items)), np.diff(self.ends))  # the item of each token
+        self._count_items()
+        self._long()
+        self._short()
+        self._entries: dict[int, _Entry] = {}
 
-    def weight(self, word: str) -> float:
-        """Return the rarity of a word: log of items over items that hold it. What every item says weighs little."""
-        return math.log((self.size + 1) / (self.frequency.get(word, 0) + 0.5))
+    def entry(self, k: int) -> _Entry:
+        """Return the words of item `k`, their weights and its numbers."""
+        if k not in self._entries:
+            found = words(self.items[k].text)
+            numbers = Counter(filter(_DIGIT.search, found.words))
+            self._entries[k] = _Entry(found, self.weights(self.tokens[self.ends[k] : self.ends[k + 1]]), numbers)
+        return self._entries[k]
 
-    def _weights(self, found: Words) -> Any:
-        return np.array([self.weight(w) for w in found.words])
+    def weights(self, tokens: Any) -> Any:
+        """Return the rarity of each token: log of items over items that hold it. What every item says weighs little."""
+        at = np.minimum(np.searchsorted(self._known, tokens), max(0, len(self._known) - 1))
+        held = np.where(self._known[at] == tokens, self._held[at], 0) if len(self._known) else np.zeros(len(tokens))
+        return np.log((len(self.items) + 1) / (held + 0.5))
 
-    def _long(self, tokens: Any) -> None:
-        keys, where, place = [], [], []
-        for k in range(self.size):
-            found = ngrams.grams(tokens[self.ends[k] : self.ends[k + 1]], self.n)
-            keys.append(found)
-            where.append(np.full(len(found), k))
-            place.append(np.arange(len(found)))
-        key = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        order = np.argsort(key, kind="stable")
-        self.keys = key[order]
-        self.where = np.concatenate(where)[order] if keys else key
-        self.place = np.concatenate(place)[order] if keys else key
+    def _count_items(self) -> None:
+        """Count the items that hold each token: `_held` of `_known`, which is sorted."""
+        order = np.lexsort((self._of, self.tokens))
+        token, item = self.tokens[order], self._of[order]
+        fresh = np.ones(len(token), bool)
+        fresh[1:] = (token[1:] != token[:-1]) | (item[1:] != item[:-1])
+        first = np.ones(len(token), bool)
+        first[1:] = token[1:] != token[:-1]
+        self._known = token[first]
+        starts = np.flatnonzero(first)
+        self._held = np.add.reduceat(fresh.astype(np.int64), starts) if len(starts) else starts
+
+    def _long(self) -> None:
+        """Sort the grams that lie in one item: `keys`, and `where` (item) and `place` (word in it) of each."""
+        key = ngrams.grams(self.tokens, self.n)
+        at = np.arange(len(key))
+        at = at[at + self.n <= self.ends[self._of[at] + 1]]
+        order = at[np.argsort(key[at], kind="stable")]
+        self.keys, self.where = key[order], self._of[order]
+        self.place = order - self.ends[self.where]
         self.table = ngrams.table_of(self.keys)
 
-    def _short(self, tokens: Any) -> None:
+    def _short(self) -> None:
         """Group items shorter than n words by their length: hash of the whole item -> items."""
         self.short: dict[int, dict[int, list[int]]] = {}
-        for k, entry in enumerate(self.entries):
-            length = len(entry.words.words)
-            if 0 < length < self.n:
-                (key,) = ngrams.grams(tokens[self.ends[k] : self.ends[k + 1]], length)
-                self.short.setdefault(length, {}).setdefault(int(key), []).append(k)
+        sizes = np.diff(self.ends)
+        for k in np.flatnonzero((sizes > 0) & (sizes < self.n)).tolist():
+            length = int(sizes[k])
+            (key,) = ngrams.grams(self.tokens[self.ends[k] : self.ends[k + 1]], length)
+            self.short.setdefault(length, {}).setdefault(int(key), []).append(k)
         self.short_tables = {n: ngrams.table_of(np.array(list(found), np.uint64)) for n, found in self.short.items()}
 
     def candidates(self, array: Any) -> Any:
@@ -111,14 +127,13 @@ class Index:
         tokens, _ = _tokens([text])
         found = words(text)
         hits = [*self._short_hits(text, found, tokens), *self._long_hits(found, tokens)]
-        return sorted(hits, key=lambda h: (-h.score, self.entries[h.item].item))
+        return sorted(hits, key=lambda h: (-h.score, self.items[h.item]))
 
     def spans(self, text: str, hit: Hit) -> list[tuple[str, str]]:
         """Return the three longest shared runs as text: (on the row's side, on the item's side)."""
-        row, entry = words(text), self.entries[hit.item]
-        other = entry.words
+        row, item, other = words(text), self.items[hit.item].text, self.entry(hit.item).words
         return [
-            (text[row.starts[i] : row.ends[i + m - 1]], entry.item.text[other.starts[j] : other.ends[j + m - 1]])
+            (text[row.starts[i] : row.ends[i + m - 1]], item[other.starts[j] : other.ends[j + m - 1]])
             for i, j, m in hit.runs[:3]
         ]
 
@@ -126,11 +141,11 @@ class Index:
         pairs = self._pairs(tokens)
         if not pairs:
             return
-        weights = self._weights(found)
+        weights = self.weights(tokens)
         digits = [(i, w) for i, w in enumerate(found.words) if _DIGIT.search(w)]
         here = Counter(w for _, w in digits)
         for k, starts in pairs.items():
-            runs, entry = _runs(starts, self.n), self.entries[k]
+            runs, entry = _runs(starts, self.n), self.entry(k)
             if any(found.words[i : i + m] != entry.words.words[j : j + m] for i, j, m in runs):
                 continue  # two different words with one hash
             low, high = _window(runs, len(entry.words.words))
@@ -158,9 +173,9 @@ class Index:
         for length, items in self.short.items():
             for i, key in enumerate(ngrams.grams(tokens, length).tolist()):
                 for k in items.get(key, ()):
-                    entry = self.entries[k]
                     start, end = found.starts[i], found.ends[i + length - 1]
-                    if found.words[i : i + length] == entry.words.words and _whole(text, start, end, entry.item.text):
+                    same = found.words[i : i + length] == self.entry(k).words.words
+                    if same and _whole(text, start, end, self.items[k].text):
                         yield Hit(k, "whole_item", 1.0, length / len(found.words), 1.0, 1.0, ((i, 0, length),))
 
 

@@ -141,11 +141,11 @@ def _judged(
 
 def _evidence(index: Index, hits: list[tuple[bool, Hit, str, str]]) -> list[dict[str, Any]]:
     def order(entry: tuple[bool, Hit, str, str]) -> tuple[bool, float, Item, str]:
-        return not entry[0], -entry[1].score, index.entries[entry[1].item].item, entry[2]
+        return not entry[0], -entry[1].score, index.items[entry[1].item], entry[2]
 
     told = []
     for convicted, hit, column, text in sorted(hits, key=order)[:TOLD]:
-        item = index.entries[hit.item].item
+        item = index.items[hit.item]
         spans = [{"row": here, "item": there} for here, there in index.spans(text, hit)]
         told.append({
             "benchmark": item.benchmark, "item": item.item, "method": hit.method, "convicted": convicted,

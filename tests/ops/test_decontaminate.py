@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
-from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.errors import CheckError, InputError
+from curator.kernels import ngrams
 from curator.op import find
 from curator.ops import decontaminate as module
 from curator.ops._benchmarks import Item, references, registry
 from curator.ops._overlap import Index
 from curator.ops.decontaminate import decontaminate
 from curator.pocket import world
-from curator.words import words
+from curator.words import kernel_text, words
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 BENCHMARKS = SHARED / "data" / "benchmarks"
@@ -290,5 +292,7 @@ def test_what_cannot_be(bench, tmp_path):
 
 def test_rarity_counts_items_not_words():
     index = Index([Item("b", str(i), t) for i, t in enumerate(["rare word word word", "word again", "word"])], 2)
-    assert index.frequency == Counter({"word": 3, "rare": 1, "again": 1})
-    assert index.weight("rare") > index.weight("word") > 0
+    rare, word = (index.weights(ngrams.tokenise(*kernel_text(pa.array([w]))[:2])[0])[0] for w in ("Rare", "word"))
+    assert (rare, word) == (pytest.approx(math.log(4 / 1.5)), pytest.approx(math.log(4 / 3.5)))
+    unseen = index.weights(np.array([1], np.uint64))[0]
+    assert unseen == pytest.approx(math.log(4 / 0.5))

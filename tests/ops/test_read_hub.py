@@ -73,48 +73,52 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-@pytest.fixture
-def hub():
+ASKED = {
+    "default": {"path": "hf:me/mine"},
+    "named": {"path": "hf:me/mine:main:test"},
+    "plain": {"path": "me/mine", "split": "test"},
+    "no split": {"path": "hf:me/mine", "split": "tset"},
+    "no data set": {"path": "hf:you/none"},
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> dict:
+    """All of `ASKED`, in one process of its own: the libraries read the endpoint from the environment when imported."""
+    pytest.importorskip("datasets")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    code = """if True:
+        import json, sys
+        from curator.errors import CuratorError
+        from curator.ops.read import read
+        found = {}
+        for name, settings in json.loads(sys.argv[1]).items():
+            try:
+                found[name] = [r for result in read(**settings)() for r in result.table.to_pylist()]
+            except CuratorError as e:
+                found[name] = str(e)
+        print(json.dumps(found))"""
+    env = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "PYTHONPATH": os.getcwd()}
+    env |= {"HF_HOME": str(tmp_path_factory.mktemp("hub")), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env |= {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+    command = [sys.executable, "-c", code, json.dumps(ASKED)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250)
     server.shutdown()
-
-
-def read_there(hub: str, tmp_path, path: str, **settings) -> str:
-    """Read in a process of its own: the hub's libraries take the endpoint from the environment when imported."""
-    pytest.importorskip("datasets")
-    code = (
-        "import json, sys\nfrom curator.errors import CuratorError\nfrom curator.ops.read import read\n"
-        "settings = json.loads(sys.argv[1])\n"
-        "try:\n    found = [r for result in read(**settings)() for r in result.table.to_pylist()]\n"
-        "except CuratorError as e:\n    found = str(e)\nprint(json.dumps(found))"
-    )
-    env = {
-        **os.environ,
-        "HF_ENDPOINT": hub,
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_DISABLE_XET": "1",
-        "PYTHONPATH": os.getcwd(),
-    }
-    env |= {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    asked = json.dumps({"path": path, **settings})
-    done = subprocess.run([sys.executable, "-c", code, asked], env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_data_set_by_name(hub, tmp_path):
-    assert [r["problem"] for r in read_there(hub, tmp_path, "hf:me/mine")] == ["1+1?", "2+2?"]
-    assert [r["answer"] for r in read_there(hub, tmp_path, "hf:me/mine:main:test")] == ["6"]
-    assert [r["answer"] for r in read_there(hub, tmp_path, "me/mine", split="test")] == ["6"]
+def test_a_data_set_by_name(told):
+    assert [r["problem"] for r in told["default"]] == ["1+1?", "2+2?"]
+    assert [r["answer"] for r in told["named"]] == ["6"]
+    assert [r["answer"] for r in told["plain"]] == ["6"]
 
 
-def test_what_is_not_on_the_hub(hub, tmp_path):
-    assert "no split 'tset'; did you mean 'test'?" in read_there(hub, tmp_path, "hf:me/mine", split="tset")
-    message = read_there(hub, tmp_path, "hf:you/none")
-    assert message.startswith("hf:you/none: cannot be opened on the hub")
-    assert "\n" not in message
+def test_what_is_not_on_the_hub(told):
+    assert "no split 'tset'; did you mean 'test'?" in told["no split"]
+    assert told["no data set"].startswith("hf:you/none: cannot be opened on the hub")
+    assert "\n" not in told["no data set"]
 
 
 def test_what_a_hub_name_is(tmp_path, monkeypatch):
