@@ -150,6 +150,7 @@ class Batch:
                 self._vacate(int(i))
             self._tidy()
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def drop_gone(self) -> None:
         """Let go of rows that nobody waits for."""
         lost = [i for i, r in enumerate(self.rows) if r is not None and r.gone is not None and r.gone()]

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
@@ -100,6 +101,9 @@ def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
         from curator.engines.openai import check_settings
 
         out += check_settings(settings)
+    model = str(settings.get("model") or "")
+    if name in ("transformers", "vllm") and model.startswith((".", "/", "~")) and not Path(model).is_dir():
+        out.append(f"no model folder {model}; a name without a leading . or / is looked up on the hub")
     if name == "pocket" and not absent:
         from curator.engines.pocket import check_model
 

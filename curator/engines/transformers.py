@@ -170,7 +170,9 @@ class TransformersEngine(LocalModel):
     def _load(self) -> Any:
         import torch
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # progress is the run's to show
         if self._threads:
             torch.set_num_threads(self._threads)
         device = self._device
