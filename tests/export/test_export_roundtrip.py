@@ -66,6 +66,13 @@ def found_rows():
     ]
 
 
+def thinking_of(source):
+    if source["verified"]:
+        return source["short_cot"]
+    head, closed, _ = source["trace"].partition("</think>")
+    return head.removeprefix("<think>").strip("\n") if closed else ""
+
+
 FITTING = [
     *((name, "inline") for name in TEMPLATES),
     ("qwen3", "reasoning_content"),
@@ -83,10 +90,15 @@ def test_no_thinking_is_lost(tmp_path, tokenizer, template, thinking):
         thinking=thinking,
     )
     tokenizer.chat_template = TEMPLATES[template]
+    source_thinking = {r["row_id"]: thinking_of(r) for r in found_rows()}
+    assert sum(bool(t) for t in source_thinking.values()) == 10
     for config in ["default", *formats[1:], *(["llama-factory"] if thinking == "inline" else [])]:
         rows = list(load(out, config))
         assert len(rows) == 11
         assert thinking_survives(rows, tokenizer) == [], config
+        for line in rows:  # and without the check function: each thinking of the input is in the training text
+            text = tokenizer.apply_chat_template(conversation(line), tokenize=False)
+            assert source_thinking[line["row_id"]] in text, (config, line["row_id"])
 
 
 @pytest.mark.parametrize(
