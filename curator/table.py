@@ -246,10 +246,10 @@ class ShardWriter:
         else:
             table = conform(table, self.schema, self.who)
         per_row = max(1, table.nbytes // max(1, table.num_rows))
-        step = max(1, min(self.rows, self.size // per_row))
         at = 0
         while at < table.num_rows:
-            take = min(step, table.num_rows - at, self.rows - self._held_rows)
+            room = max(1, (self.size - self._held_bytes) // per_row)
+            take = min(room, table.num_rows - at, self.rows - self._held_rows)
             piece = table.slice(at, take)
             self._held.append(piece)
             self._held_rows += take

@@ -46,55 +46,63 @@ def choose(progress: Progress | None | Literal[False]) -> Progress:
 
 
 class Live(Progress):
-    """One line a step with rich: rows, and for engines requests, tokens per second, cost and time left."""
+    """One bar a step with rich; below, one line an engine: requests, tokens per second and cost of this run."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+        from rich.console import Console, Group
+        from rich.live import Live as Display
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
+        name = TextColumn("{task.description:<14}")
         self._bars = Bars(
-            SpinnerColumn(), TextColumn("{task.description:<18}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("rows"), TimeRemainingColumn(), TextColumn("{task.fields[asked]}"),
-            console=Console(stderr=True),
-        )  # fmt: skip
+            name,
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self._asks = Bars(name, TextColumn("{task.fields[said]}"))
+        self._display = Display(Group(self._bars, self._asks), console=Console(stderr=True), refresh_per_second=5)
         self._tasks: dict[str, Any] = {}
-        self._use: dict[str, float] = {}
-        self._since = 0.0
+        self._use: dict[str, dict[str, float]] = {}
+        self._since: dict[str, float] = {}
 
     def start(self, labels: list[str]) -> None:
         """Open the display."""
-        self._bars.start()
+        self._display.start()
 
     def reuse(self, label: str, receipt: Mapping[str, Any]) -> None:
         """Show a full bar."""
         rows = receipt.get("rows_in", 0)
-        self._tasks[label] = self._bars.add_task(label, total=rows, completed=rows, asked="[dim]reused")
+        self._tasks[label] = self._bars.add_task(label, total=rows, completed=rows, said="reused")
 
     def step(self, label: str, rows: int | None, shards: int | None) -> None:
-        """Add a bar."""
-        self._use, self._since = {}, time.monotonic()
-        self._tasks[label] = self._bars.add_task(label, total=rows, asked="")
+        """Add a bar, or begin it anew."""
+        if label in self._tasks:
+            self._bars.reset(self._tasks[label], total=rows)
+        else:
+            self._tasks[label] = self._bars.add_task(label, total=rows, said="")
 
     def shard(self, label: str, numbers: Mapping[str, Any]) -> None:
-        """Move the bar by the rows of the shard."""
+        """Move the bar by the rows of the shard; a fused step learns its total from the steps before it."""
         if label in self._tasks:
             self._bars.advance(self._tasks[label], numbers.get("rows_in", 0))
 
     def asked(self, alias: str, use: Mapping[str, float]) -> None:
-        """Add the answer to the engine's own line."""
-        name = f"  {alias}"
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None, asked="")
+        """Add an answer to the engine's line."""
+        total = self._use.setdefault(alias, {})
+        began = self._since.setdefault(alias, time.monotonic())
+        if alias not in self._tasks:
+            self._tasks[alias] = self._asks.add_task(alias, total=None, said="")
         for k, n in use.items():
-            self._use[k] = self._use.get(k, 0) + n
-        seconds = max(1e-3, time.monotonic() - self._since)
-        rate = self._use.get("tokens_out", 0) / seconds
-        asked, cached = self._use.get("requests", 0), self._use.get("cached", 0)
-        text = f"{asked:.0f} requests, {cached:.0f} from store, {rate:.0f} tokens/s"
-        if "cost" in self._use:
-            text += f", ${self._use['cost']:.2f}"
-        self._bars.update(self._tasks[name], asked=text)
+            total[k] = total.get(k, 0) + n
+        rate = total.get("tokens_out", 0) / max(1e-3, time.monotonic() - began)
+        asked, cached = total.get("requests", 0), total.get("cached", 0)
+        said = f"{asked:,.0f} requests, {cached:,.0f} from store, {rate:,.0f} tokens/s"
+        if "paid" in total:
+            said += f", ${total['paid']:,.2f}"
+        self._asks.update(self._tasks[alias], said=said)
 
     def done(self, label: str, receipt: Mapping[str, Any]) -> None:
         """Fill the bar."""
@@ -104,8 +112,8 @@ class Live(Progress):
 
     def note(self, text: str) -> None:
         """Print above the bars."""
-        self._bars.console.print(text, highlight=False)
+        self._display.console.print(text, highlight=False, markup=False)
 
     def stop(self) -> None:
         """Close the display."""
-        self._bars.stop()
+        self._display.stop()

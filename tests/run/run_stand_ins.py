@@ -26,14 +26,14 @@ def dropped(rows):
 def numbers(*, count: int = 10, broken: int = 0, batch: int = 1000, reverse: bool = False, path: str | None = None):
     def rows():
         ids = list(range(count))[:: -1 if reverse else 1]
-        for at in range(0, count, batch):
+        for at in range(0, count or 1, batch):
             part = ids[at : at + batch]
             table = pa.table(
                 {
-                    "row_id": [f"p-{i}" for i in part],
-                    "problem_id": [f"p-{i}" for i in part],
-                    "problem": [f"{i} + 1 = ?" for i in part],
-                    "answer": [None if i % 5 == 4 else str(i + 1) for i in part],
+                    "row_id": pa.array([f"p-{i}" for i in part], pa.string()),
+                    "problem_id": pa.array([f"p-{i}" for i in part], pa.string()),
+                    "problem": pa.array([f"{i} + 1 = ?" for i in part], pa.string()),
+                    "answer": pa.array([None if i % 5 == 4 else str(i + 1) for i in part], pa.string()),
                     "value": pa.array(part, pa.int64()),
                 }
             )
