@@ -171,10 +171,10 @@ class Network(nn.Module):  # type: ignore[misc]
             x = layer(x, cos, sin, lengths)
         return self.model.norm(x)
 
-    def losses(self, ids: Tensor, taught: Tensor, lengths: list[int]) -> Tensor:
-        """Return the summed cross-entropy (nats) of each sequence; `taught` (N,) marks the tokens that are targets."""
-        where = taught.nonzero()[:, 0]
+    def losses(self, ids: Tensor, weights: Tensor, lengths: list[int]) -> Tensor:
+        """Return the summed weight x cross-entropy (nats) of each sequence; `weights` (N,) of the tokens as targets."""
+        where = weights.nonzero()[:, 0]
         hidden = self.hidden(ids, lengths)[where - 1]
         each = F.cross_entropy(hidden @ self.model.embed_tokens.weight.T, ids[where], reduction="none")
         owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(ids.device)[where]
-        return torch.zeros(len(lengths), device=ids.device).index_add(0, owner, each)
+        return torch.zeros(len(lengths), device=ids.device).index_add(0, owner, each * weights[where])

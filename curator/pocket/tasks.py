@@ -19,11 +19,15 @@ from .traces import Part, long_trace, reply, rewrite, think_text
 
 
 class Example(NamedTuple):
-    """One training example: the user's message and the assistant's reply in parts (joined with nothing)."""
+    """One training example: the user's message and the assistant's reply in parts (joined with nothing).
+
+    `stated` are problem texts in the prompt that are learned a little too: who writes problems must have read many.
+    """
 
     task: str
     prompt: str
     parts: list[Part]
+    stated: tuple[str, ...] = ()
 
 
 _OTHER_GENERATE = (
@@ -78,7 +82,8 @@ def solve(rng: random.Random, hardness: float) -> Example:
     straight = rng.randrange(problem.n_ops + 1) if rng.random() < 1 / 8 else None
     parts = long_trace(problem, rng, straight, short_end=straight is not None and rng.random() < 0.3)
     template = prompts.GENERATE if rng.random() < 5 / 6 else rng.choice(_OTHER_GENERATE)
-    return Example("solve", prompts.fill(template, problem=_stated(problem, rng)), reply(parts, problem.answer))
+    prompt = prompts.fill(template, problem=_stated(problem, rng))
+    return Example("solve", prompt, reply(parts, problem.answer), (problem.text,))
 
 
 def unswitched(rng: random.Random, hardness: float) -> Example:
@@ -146,7 +151,8 @@ def propose(rng: random.Random, hardness: float) -> Example:
         if new.kind in kinds and _safe(new) and not taken & set(new.names):
             break
     numbered = "\n\n".join(f"{i}. {p.text}" for i, p in enumerate(examples, 1))
-    return Example("propose", prompts.fill(_reworded(rng, prompts.PROPOSE), examples=numbered), [Part(new.text)])
+    prompt = prompts.fill(_reworded(rng, prompts.PROPOSE), examples=numbered)
+    return Example("propose", prompt, [Part(new.text)], tuple(p.text for p in examples))
 
 
 def _written(rng: random.Random, answer: str, item: str) -> str:
@@ -186,14 +192,40 @@ def copy(rng: random.Random, hardness: float) -> Example:
     return Example("copy", f"Repeat this text:\n{text}", [Part(text)])
 
 
+def _fact(rng: random.Random) -> tuple[str, str]:
+    """Return (left side, result) of one digit fact as traces write it; products and quotients, being many, prevail."""
+    kind, x, y, b = rng.choices("+-*/", (12, 13, 45, 30))[0], rng.randint(0, 9), rng.randint(0, 9), rng.randint(2, 9)
+    one = rng.random() < 0.5
+    if kind == "+":
+        return f"{x}+{y}" + "+1" * one, str(x + y + one)
+    if kind == "-":
+        top = x if x - y - one >= 0 else x + 10
+        return f"{top}-{y}" + "-1" * one, str(top - y - one)
+    if kind == "*":
+        carry = rng.randint(0, b - 1)
+        return f"{x}*{b}" + (f"+{carry}" if carry else ""), str(x * b + carry)
+    n = rng.randint(0, 10 * b - 1)
+    return f"{n}/{b}", f"{n // b} rest {n % b}"
+
+
+def drill(rng: random.Random, hardness: float) -> Example:
+    """Digit facts in a row; only the results are taught. A trace shows few of them among much that is easy."""
+    parts = []
+    for i in range(rng.randint(8, 40)):
+        left, right = _fact(rng)
+        parts += [Part(", " * (i > 0) + left, taught=False), Part(f"={right}")]
+    return Example("drill", "Work out some digits.", parts)
+
+
 TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.44, solve),
-    "unswitched": (0.03, unswitched),
-    "compress": (0.27, compress),
-    "propose": (0.12, propose),
-    "judge": (0.06, judge),
-    "same_answer": (0.03, same_answer),
-    "copy": (0.05, copy),
+    "solve": (0.39, solve),
+    "unswitched": (0.02, unswitched),
+    "compress": (0.10, compress),
+    "propose": (0.16, propose),
+    "judge": (0.05, judge),
+    "same_answer": (0.08, same_answer),
+    "copy": (0.02, copy),
+    "drill": (0.18, drill),
 }
 """Task -> (weight, maker), from the first step on (weights ours)."""
 

@@ -51,29 +51,41 @@ def _id(tok: Tokenizer, mark: str) -> int:
     return number
 
 
-def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[bool]]:
-    """Return token ids of the whole conversation and which of them are taught (the reply, less slips, and its end)."""
-    ids = tok.encode(f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n").ids
-    taught = [False] * len(ids)
+STATED = 0.2
+"""Weight of a token of a stated problem beside a token of the reply (ours)."""
+
+
+def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[float]]:
+    """Return token ids of the whole conversation and the weight of each as a target.
+
+    1 for the reply (0 for its slips) and its end, `STATED` for problem texts in the prompt, 0 for everything else.
+    """
+    text = f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n"
+    encoded = tok.encode(text)
+    ids, weights = encoded.ids, [0.0] * len(encoded.ids)
+    spans = [(at, at + len(one)) for one in example.stated if (at := text.find(one)) >= 0]
+    for k, (start, _) in enumerate(encoded.offsets):
+        if any(low < start < high for low, high in spans):
+            weights[k] = STATED
     encoded = tok.encode("".join(part.text for part in example.parts))
-    spans, at = [], 0
+    ends, at = [], 0
     for part in example.parts:
         at += len(part.text)
-        spans.append((at, part.taught))
+        ends.append((at, float(part.taught)))
     k = 0
     for token, (start, _) in zip(encoded.ids, encoded.offsets, strict=True):
-        while k + 1 < len(spans) and start >= spans[k][0]:
+        while k + 1 < len(ends) and start >= ends[k][0]:
             k += 1
         ids.append(token)
-        taught.append(spans[k][1])
-    return [*ids, _id(tok, "<|im_end|>")], [*taught, True]
+        weights.append(ends[k][1])
+    return [*ids, _id(tok, "<|im_end|>")], [*weights, 1.0]
 
 
 class Batch(NamedTuple):
-    """The examples of a step, end to end: ids (N,), taught (N,), and length and task of each."""
+    """The examples of a step, end to end: ids (N,), weights (N,), and length and task of each."""
 
     ids: torch.Tensor
-    taught: torch.Tensor
+    weights: torch.Tensor
     lengths: list[int]
     tasks: list[str]
 
@@ -83,18 +95,18 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     rng = random.Random(f"{recipe.seed}/{step}")
     hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum * recipe.steps))
     all_ids: list[int] = []
-    all_taught: list[bool] = []
+    all_weights: list[float] = []
     lengths: list[int] = []
     names: list[str] = []
     while len(lengths) < recipe.examples:
         example = tasks.example(rng, hardness)
-        ids, taught = encode(tok, example)
+        ids, weights = encode(tok, example)
         if len(ids) <= context:
             all_ids += ids
-            all_taught += taught
+            all_weights += weights
             lengths.append(len(ids))
             names.append(example.task)
-    return Batch(torch.tensor(all_ids), torch.tensor(all_taught), lengths, names)
+    return Batch(torch.tensor(all_ids), torch.tensor(all_weights), lengths, names)
 
 
 def rate(recipe: Recipe, step: int) -> float:
@@ -124,9 +136,9 @@ class Run:
         """Do one step; return the mean weighted loss per example."""
         start = time.perf_counter()
         made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
-        counts = torch.stack([piece.sum() for piece in made.taught.split(made.lengths)])
-        sums = self.net.losses(made.ids, made.taught, made.lengths)
-        loss = (sums / counts.float() ** self.recipe.length_power).mean()
+        counts = torch.stack([piece.sum() for piece in made.weights.split(made.lengths)])
+        sums = self.net.losses(made.ids, made.weights, made.lengths)
+        loss = (sums / counts ** self.recipe.length_power).mean()
         loss.backward()
         self.tokens += len(made.ids)
         for name, value in zip(made.tasks, (sums.detach() / counts).tolist(), strict=True):

@@ -28,18 +28,27 @@ def test_only_the_reply_is_taught_and_slips_are_not(tok):
     parts = [Part("We need 3+4.\n\n"), Part("First 3+4=8.", taught=False), Part("\n\nWait, 3+4=7.")]
     ids, taught = train.encode(tok, tasks.Example("solve", "Compute 3 + 4.", parts))
     assert tok.decode([i for i, t in zip(ids, taught, strict=True) if t]) == "We need 3+4.\n\n\n\nWait, 3+4=7."
+    assert set(taught) == {0.0, 1.0}
     assert taught[-1]
     assert ids[-1] == tok.token_to_id("<|im_end|>")
     whole = tok.decode(ids, skip_special_tokens=False)
     assert whole.startswith("<|im_start|>user\nCompute 3 + 4.<|im_end|>\n<|im_start|>assistant\nWe need")
 
 
+def test_a_stated_problem_is_taught_lightly(tok):
+    example = tasks.Example("judge", "Solve: Compute 3 + 4. Now.", [Part("7")], ("Compute 3 + 4.",))
+    ids, weights = train.encode(tok, example)
+    light = [i for i, w in zip(ids, weights, strict=True) if w == train.STATED]
+    assert tok.decode(light) == "3 + 4. "
+    assert weights.count(1.0) == 2
+
+
 def test_data_of_a_step_is_a_function_of_the_step(tok):
     a, b, c = (train.batch(tok, RECIPE, step, 2048) for step in (5, 5, 6))
     assert a.ids.equal(b.ids)
-    assert a.taught.equal(b.taught)
+    assert a.weights.equal(b.weights)
     assert not a.ids[:50].equal(c.ids[:50])
-    assert sum(a.lengths) == len(a.ids) == len(a.taught)
+    assert sum(a.lengths) == len(a.ids) == len(a.weights)
 
 
 def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
@@ -60,10 +69,10 @@ def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
 def test_a_few_steps_learn_something(tok):
     run = train.Run(train.Recipe(steps=20, examples=4, warmup=2), tok, _small(tok))
     held = train.batch(tok, run.recipe, 999, 2048)
-    before = float(run.net.losses(held.ids, held.taught, held.lengths).sum().detach())
+    before = float(run.net.losses(held.ids, held.weights, held.lengths).sum().detach())
     for _ in range(20):
         run.advance()
-    assert float(run.net.losses(held.ids, held.taught, held.lengths).sum().detach()) < 0.9 * before
+    assert float(run.net.losses(held.ids, held.weights, held.lengths).sum().detach()) < 0.9 * before
 
 
 def test_export_computes_the_same_in_transformers(tok, tmp_path):
