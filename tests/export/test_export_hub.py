@@ -57,7 +57,9 @@ class Server:
         body, path = await request.read(), request.path
         self.requests.append((request.method, path, request.headers.get("Authorization")))
         if self.refuse:
-            return aiohttp_web.json_response({"error": "no write access"}, status=self.refuse)
+            return aiohttp_web.json_response(
+                {"error": f"no write access with {request.headers.get('Authorization')}"}, status=self.refuse
+            )
         if path == "/api/repos/create":
             self.created.update(json.loads(body))
             return aiohttp_web.json_response({"url": f"{self.url}/datasets/me/small"})
