@@ -24,7 +24,7 @@ from curator.run.meter import Engines
 from curator.run.progress import Progress, choose
 from curator.run.result import Run
 from curator.run.segment import Segment
-from curator.run.session import Planned, Session, plan_steps
+from curator.run.session import Planned, Session, files_of, plan_steps
 from curator.run.whole import Stop, run_sink, run_source, run_table, sink_folder
 
 
@@ -81,7 +81,7 @@ def execute(session: Session) -> Run:
             _blocking(go)
         finally:
             shown.stop()
-            for scratch in (".spill", ".trial"):
+            for scratch in (".spill", ".trial", ".feed"):
                 shutil.rmtree(root / scratch, ignore_errors=True)
     return Run(root)
 
@@ -127,12 +127,12 @@ async def _steps(session: Session) -> None:
     at, parent, computed = 0, None, False
     while at < len(session.steps):
         planned = session.steps[at]
-        receipt, until = planned.receipt, at + 1
+        receipt, until = _done(session, planned), at + 1
         computed = computed or receipt is None
-        if receipt is not None and _there(session, planned):
+        if receipt is not None:
             session.progress.reuse(planned.label, receipt)
         elif parent is not None and planned.spec.kind in ("row", "model"):
-            until = _segment_end(session.steps, at)
+            until = _segment_end(session, at)
             if at in stretches:
                 await refill.feed(session, session.steps[at : stretches[at] + 1], parent, until - at)
             else:
@@ -149,13 +149,24 @@ async def _steps(session: Session) -> None:
         ledger.write(Run(session.root), memory=session.memory, threads=max(1, session.workers))
 
 
-def _there(session: Session, planned: Planned) -> bool:
-    return planned.spec.kind != "sink" or sink_folder(session, planned).exists()
+def _done(session: Session, planned: Planned) -> receipts.Receipt | None:
+    """Return the step's receipt where it is valid and what it speaks of still lies in the folder."""
+    receipt = planned.receipt
+    if receipt is None:
+        return None
+    if planned.spec.kind == "sink":
+        there = sink_folder(session, planned).exists()
+    else:
+        there = len(files_of(planned)) == receipt["parts"]
+    if not there:
+        (planned.folder / "receipt.json").unlink(missing_ok=True)
+    return receipt if there else None
 
 
-def _segment_end(steps: list[Planned], at: int) -> int:
-    until = at
-    while until < len(steps) and steps[until].spec.kind in ("row", "model") and steps[until].receipt is None:
+def _segment_end(session: Session, at: int) -> int:
+    """Return where the run of row and model operators that begins at `at`, none of them done, ends."""
+    until, steps = at + 1, session.steps
+    while until < len(steps) and steps[until].spec.kind in ("row", "model") and _done(session, steps[until]) is None:
         until += 1
     return until
 

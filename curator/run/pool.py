@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from curator.errors import OperatorError
@@ -121,7 +122,7 @@ class _Worker:
     @classmethod
     async def start(cls, specs: Mapping[str, Spec]) -> _Worker:
         """Start one process and tell it the steps."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path)}
         for name in ONE_THREAD:  # the pool is the parallelism
             environment.setdefault(name, "1")
         process = await asyncio.create_subprocess_exec(

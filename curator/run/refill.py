@@ -113,7 +113,6 @@ async def feed(session: Session, steps: Sequence[Planned], parent: Planned, cut_
     finally:
         await segment.close()
     segment.finish(units[:fed], started, _leave(segment.steps[0], units[fed:]))
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ordered(session: Session, parent: Planned, select: Planned, folder: Path, rows: int) -> list[Unit]:

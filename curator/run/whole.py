@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +42,8 @@ class Stop:
         """Stop as soon as possible."""
         self._flag.set()
         for view in self._views:
-            view.con.interrupt()
+            with suppress(duckdb.Error):  # it may be closed already
+                view.con.interrupt()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt where the stop was asked for."""
@@ -281,7 +282,8 @@ def run_sink(session: Session, planned: Planned, parent: Planned, facts: Mapping
     view = None
     try:
         building.mkdir(parents=True)
-        files = ordered(session, parent, planned.folder / "ordered", stop)
+        with _sql(spec):
+            files = ordered(session, parent, planned.folder / "ordered", stop)
         view = stop.watch(session.view(files))
         count = view.con.execute("select count(*) from rows").fetchall()[0][0]
         with _sql(spec):

@@ -62,6 +62,18 @@ def test_only_steps_that_use_the_seed_depend_on_it(tmp_path):
     assert changed(stamps(done), stamps(go(2, seed=1))) == []
 
 
+def test_a_step_whose_shards_are_gone_is_computed_again(tmp_path):
+    page = chain(step("t_numbers", count=9), step("t_double"), step("t_even"), step("t_dump"))
+    done = run(page, tmp_path / "r", workers=0, shard_rows=4)
+    before, rows = stamps(done), (tmp_path / "r/out/rows.jsonl").read_bytes()
+    done.files("double")[1].unlink()
+    (tmp_path / "r/out/rows.jsonl").unlink()
+    (tmp_path / "r/out/facts.json").unlink()
+    (tmp_path / "r/out").rmdir()
+    assert changed(before, stamps(run(page, tmp_path / "r", workers=0, shard_rows=4))) == ["double", "dump"]
+    assert (tmp_path / "r/out/rows.jsonl").read_bytes() == rows
+
+
 def test_another_model_is_another_answer(tmp_path, engines):
     def go(**settings):
         steps = (step("t_numbers", count=3), step("t_ask", engine="teacher"))
