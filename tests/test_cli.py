@@ -313,3 +313,16 @@ def test_plan_and_preview_ask_for_no_folder(cli):
     assert (code, err) == (0, "")
     assert "boxed" in out
     assert not Path("runs/small").exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_tables_show_numbers_and_no_control_characters(terminal, monkeypatch, capsys):
+    from curator.cli.tables import table
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    table("t", ("name", "rows", "share"), [["a\x1b[31m[bold]b", 1234567, 0.123456], [None, True, 12.345]])
+    out = capsys.readouterr().out
+    assert "\x1b[31m" not in out
+    assert "[bold]b" in out
+    assert "1,234,567" in out
+    assert "0.123" in out
