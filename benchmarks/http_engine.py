@@ -112,11 +112,9 @@ async def plain(url: str, total: int, concurrency: int, round_: int) -> None:
 
 
 async def official(url: str, total: int, concurrency: int, round_: int) -> None:
-    import httpx
     from openai import AsyncOpenAI
 
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    async with AsyncOpenAI(base_url=url, api_key="none", http_client=httpx.AsyncClient(limits=limits)) as client:
+    async with AsyncOpenAI(base_url=url, api_key="none") as client:
 
         async def ask(n: int) -> None:
             messages = [{"role": "user", "content": PROBLEM.format(n=n)}]

@@ -132,7 +132,9 @@ class Managed:
         names = [(keys[i], request.sampling.max_tokens) for i in run]
         futures: list[asyncio.Future[Completion]] = [loop.create_future() for _ in names]
         self._pending.update(zip(names, futures, strict=True))
-        part = replace(request, n=len(run), first_sample=request.first_sample + run.start)
+        part = request
+        if len(run) != request.n:
+            part = replace(request, n=len(run), first_sample=request.first_sample + run.start)
         stats = self.statistics
         stats.in_flight += len(run)
         try:
