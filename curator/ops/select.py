@@ -77,43 +77,42 @@ def select(
     read = columns_of(where) if where else ()
     value, direction = ordering(best) if best else ("null", "asc")
     columns_of(value)
-    rank = f"{value} {direction} nulls last"
     groups = ", ".join(map(quote, _list(per)))
+    chance = uniform(seed or 0, "row_id")
+    passed = f"({where or 'true'}\n) is true"
 
     def run(view: View) -> Split:
-        # By problem, not by row: the runner feeds problems in this order and stops when n are found (run/refill.py).
-        owner = "coalesce(problem_id, row_id)" if "problem_id" in view.schema.names else "row_id"
-        chance = uniform(seed or 0, owner)
-        ties = "sample_idx nulls last, row_id" if "sample_idx" in view.schema.names else "row_id"
-        passed, place = f"({where or 'true'}\n) is true", "1"
+        con = view.con
+        chosen = f"select row_id from rows where {passed}"
+        dropped = []
+        if where:
+            why = evidence(read, where=shorten(where, 500))
+            dropped.append(f"select row_id, 'where' as reason, {why} as evidence from rows where not ({passed})")
         if best:
-            place = (
-                f"case when passed then row_number() over (partition by passed, {groups} order by {rank}, {ties}) end"
+            ties = "sample_idx nulls last, row_id" if "sample_idx" in view.schema.names else "row_id"
+            con.execute(f"""
+                create or replace temp table select_place as select row_id, {value} as value,
+                    row_number() over (partition by {groups} order by {value} {direction} nulls last, {ties}) as place
+                from rows where {passed}""")
+            chosen = f"select row_id from select_place where place <= {k}"
+            told = f"to_json(struct_pack(best := {literal(best)}, value := value, place := place, k := {k}))::varchar"
+            dropped.append(
+                f"select row_id, 'not_best' as reason, {told} as evidence from select_place where place > {k}"
             )
-        view.con.execute(f"""
-            create or replace temp table select_fate as
-            with judged as (select *, {passed} as passed from rows),
-            placed as (select row_id, passed, {place} as place, {chance} as chance, to_json({value})::varchar as value,
-                {evidence(read, where=shorten(where or '', 500))} as why from judged as rows)
-            select *, passed and place <= {k} as chosen,
-                case when passed and place <= {k} then row_number() over (
-                    partition by passed and place <= {k} order by chance, row_id) end as draw
-            from placed""")  # fmt: skip
-        limit = "true" if n is None else f"draw <= {n}"
-        told = f"to_json(struct_pack(best := {literal(best or '')}, value := value::json, place := place, k := {k}))"
-        out = f"select rows.* from rows semi join (from select_fate where chosen and {limit}) using (row_id)"
-        dropped = f"""
-            select row_id, case when not passed then 'where' when not chosen then 'not_best' else 'not_needed' end
-                as reason, case when not passed then why when not chosen then {told}::varchar
-                else to_json(struct_pack(n := {n or 0}, draw := draw))::varchar end as evidence
-            from select_fate where not (chosen and coalesce({limit}, false))"""
-        return Split(out, dropped, _shortfall(view, n))
+        if n is None:
+            return Split(_out(chosen), " union all ".join(dropped))
+        con.execute(f"""
+            create or replace temp table select_kept as
+            select row_id from ({chosen}) order by {chance}, row_id limit {n}""")
+        told = literal(f'{{"n": {n}}}')
+        dropped.append(
+            f"select row_id, 'not_needed' as reason, {told} as evidence from ({chosen}) anti join select_kept using (row_id)"
+        )
+        ((kept,),) = con.execute("select count(*) from select_kept").fetchall()
+        return Split(_out("from select_kept"), " union all ".join(dropped), {"short_by": float(n - kept)})
 
     return run
 
 
-def _shortfall(view: View, n: int | None) -> dict[str, float]:
-    if n is None:
-        return {}
-    ((found,),) = view.con.execute("select count(*) from select_fate where chosen").fetchall()
-    return {"short_by": float(max(0, n - found))}
+def _out(chosen: str) -> str:
+    return f"select rows.* from rows semi join ({chosen}) using (row_id)"

@@ -125,11 +125,12 @@ def stream(source: Input, settings: Mapping[str, Any], where: str) -> Iterator[t
     """
     reader = Reader(source, settings, where)
     ranks = _sample_numbers(reader) if "trace" in _made(reader) and "sample_idx" not in reader.plan.sources else None
-    ids, at = Seen(), 0
+    ids, at, given = Seen(), 0, "row_id" in reader.plan.sources
     for columns, _numbers, _file, drops in reader.rows():
-        keys = key64([*columns["row_id"].to_pylist(), *(row_id for row_id, _, _ in drops)])
-        if ids.count(keys).any():
-            raise InputError(_repeated(reader, where))
+        if given:  # ids made from the content are unique by themselves
+            keys = key64([*columns["row_id"].to_pylist(), *(row_id for row_id, _, _ in drops)])
+            if ids.count(keys).any():
+                raise InputError(_repeated(reader, where))
         size = len(columns["row_id"])
         if ranks is not None:
             columns["sample_idx"] = pa.array(ranks[at : at + size], pa.int32())

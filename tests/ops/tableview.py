@@ -36,7 +36,7 @@ def step(run, table: pa.Table, batch_rows: int = 3) -> tuple[list[dict], list[di
     out = sorted(fetch(view.con, split.out), key=lambda r: r["row_id"])
     dropped = sorted(fetch(view.con, split.dropped), key=lambda r: r["row_id"]) if split.dropped else []
     for row in dropped:
-        assert list(row) == ["row_id", "reason", "evidence"]
+        assert list(row) == ["row_id", "reason", "evidence"], list(row)
         row["evidence"] = json.loads(row["evidence"])
     before = table.column("row_id").to_pylist()
     new = {r["row_id"] for r in out} - set(before)
