@@ -49,7 +49,7 @@ _OTHER_WORDS = (
 _BUDGETS = ((256, 768, 1536), (256, 768, 1536), (128, 256, 512), (64, 128, 256))
 
 # Weights of the number of operations at full difficulty (ours): oversamples what is learned last.
-_OPS = {1: 12, 2: 18, 3: 22, 4: 19, 5: 13, 6: 9, 7: 4, 8: 3}
+_OPS = {1: 11, 2: 23, 3: 25, 4: 18, 5: 11, 6: 6, 7: 3, 8: 3}
 
 
 def draw_problem(rng: random.Random, hardness: float = 1.0, most: int = 8) -> Problem:
@@ -141,6 +141,20 @@ def _safe(problem: Problem) -> bool:
     ) and all(s.c <= 2500 for s in problem.steps)
 
 
+def _choices_masked(problem: Problem) -> list[Part]:
+    """Return a problem's text with its free choices (numbers, names and items when new) kept out of the loss.
+
+    What must be right is what follows from them: the same person, the same item, the fitting question.
+    """
+    parts, seen = [], set()
+    for piece in re.split(rf"([0-9]+|\b(?:{'|'.join(NAMES)})\b| (?:{'|'.join(ITEMS)})\b)", problem.text):
+        free = piece.isdigit() or piece in NAMES or piece.strip() in ITEMS
+        if piece:
+            parts.append(Part(piece, taught=not free or (piece in seen and not piece.isdigit())))
+        seen.add(piece)
+    return parts
+
+
 def propose(rng: random.Random, hardness: float) -> Example:
     """The prompt of `propose`: 1-4 numbered examples, then a new problem of 1-4 operations with other names."""
     examples = [draw_problem(rng, max(hardness, 0.5)) for _ in range(rng.randint(1, 4))]
@@ -152,7 +166,8 @@ def propose(rng: random.Random, hardness: float) -> Example:
             break
     numbered = "\n\n".join(f"{i}. {p.text}" for i, p in enumerate(examples, 1))
     prompt = prompts.fill(_reworded(rng, prompts.PROPOSE), examples=numbered)
-    return Example("propose", prompt, [Part(new.text)], tuple(p.text for p in examples))
+    parts = _choices_masked(new) if rng.random() < 0.7 else [Part(new.text)]
+    return Example("propose", prompt, parts, tuple(p.text for p in examples))
 
 
 def _written(rng: random.Random, answer: str, item: str) -> str:
@@ -218,14 +233,14 @@ def drill(rng: random.Random, hardness: float) -> Example:
 
 
 TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.39, solve),
+    "solve": (0.45, solve),
     "unswitched": (0.02, unswitched),
     "compress": (0.10, compress),
-    "propose": (0.16, propose),
+    "propose": (0.18, propose),
     "judge": (0.05, judge),
-    "same_answer": (0.08, same_answer),
+    "same_answer": (0.02, same_answer),
     "copy": (0.02, copy),
-    "drill": (0.18, drill),
+    "drill": (0.16, drill),
 }
 """Task -> (weight, maker), from the first step on (weights ours)."""
 

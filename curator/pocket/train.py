@@ -51,7 +51,7 @@ def _id(tok: Tokenizer, mark: str) -> int:
     return number
 
 
-STATED = 0.2
+STATED = 0.1
 """Weight of a token of a stated problem beside a token of the reply (ours)."""
 
 
