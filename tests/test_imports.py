@@ -37,7 +37,7 @@ MAY: dict[str, set[str]] = {
 # (module, imported room) -> why it may.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("curator.pipeline", "run"): "a chain ends in a verb: Pipeline.run imports the runner when it is called",
-    ("curator.run.refill", "ops"): "refilling feeds problems in the order in which `select` draws them: one hash for both",
+    ("curator.run.refill", "ops"): "refilling feeds problems in the order in which `select` draws them: one hash",
     ("curator.export.rerun", "run"): "export_run opens a finished run; the operator export does not use it",
 }
 

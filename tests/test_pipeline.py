@@ -18,7 +18,6 @@ from curator.pipeline import EngineSpec, Pipeline, Where, find_op
 from curator.settings import SECRET_TEXT
 from curator.yaml_io import parse
 
-
 NAMES = known_names()
 
 
