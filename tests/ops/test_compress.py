@@ -111,6 +111,12 @@ def test_golden_acceptance_rule():
         assert row["verified"] is case["output"]
 
 
+@pytest.mark.parametrize(("short", "verified"), [(899, True), (900, False), (901, False)])
+def test_shorter_means_strictly_fewer_than_the_ratio(short, verified):
+    engine = Scripted(lambda r, i: good(), count=lambda s: 1000 if s == LONG else short)
+    assert first(run(None, engine=engine))["verified"] is verified
+
+
 def test_retries_are_hotter_numbered_and_seeded_by_row():
     def answer(request, i):
         return good(answer="5") if i < 2 else good()
