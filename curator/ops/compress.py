@@ -15,7 +15,6 @@ from curator.dap import Rewrite, level_from_pass_rate, read_rewrite, sections_ok
 from curator.engines.protocol import GENERATE, SEED, Completion, Engine, Message, Request, Sampling
 from curator.errors import CheckError
 from curator.maths.extract import final_answer, reference
-from curator.maths.judge import judge
 from curator.op import DROPPED, ModelFn, Result, operator
 from curator.text import seed_of, split_think
 
@@ -251,6 +250,8 @@ def _read(c: Completion, given: str | None) -> Outcome:
 
 def _check_answer(expected: str, answer: str | None, strict: bool, limit_s: float) -> str | None:  # noqa: FBT001
     """None where the answers are equal, else the reason code. Blocks: runs in a thread."""
+    from curator.maths.judge import judge  # its patterns take a while to compile: not at import
+
     if answer is None:
         return "answer_missing"
     verdict = judge([(expected, answer)], strict=strict, limit_s=limit_s)[0].verdict

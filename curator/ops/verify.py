@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from curator import rows
 from curator.maths.extract import Found, final_answer, reference
-from curator.maths.judge import VERIFIER, Verdict, judge
 from curator.op import RowFn, operator
+
+if TYPE_CHECKING:
+    from curator.maths.judge import Verdict
 
 ADDS = ("verdict", "correct", "score", "predicted_answer", "verifier", "verdict_detail")
 REPORTS = {
@@ -54,6 +56,8 @@ def verify(
             be left out on one side. The default forgives these: graders differ on them.
         limit_s: CPU seconds a comparison may take.
     """
+    from curator.maths.judge import judge  # its patterns take a while to compile: not at import
+
     del kind
 
     def run(table: pa.Table) -> pa.Table:
@@ -86,6 +90,8 @@ def _find(trace: str, row: Mapping[str, Any]) -> Found:
 
 
 def _without(gold: str, found: Found | None, error: str | None) -> Verdict:
+    from curator.maths.judge import Verdict
+
     if found is None:
         return Verdict("error", f"no trace: {error}" if error else "no trace")
     if not gold:
@@ -94,6 +100,8 @@ def _without(gold: str, found: Found | None, error: str | None) -> Verdict:
 
 
 def _columns(table: pa.Table, found: list[Found | None], judged: list[Verdict]) -> pa.Table:
+    from curator.maths.judge import VERIFIER
+
     decided = {"correct": True, "incorrect": False}
     correct = [decided.get(v.verdict) for v in judged]
     values: dict[str, list[Any]] = {
