@@ -51,7 +51,6 @@ LONG: dict[str, str] = {
     "curator/ops/compress.py": "DAP in one piece: its 22 documented settings are a third of the file",
     "curator/ops/compress.py:compress": "the signature alone is 22 lines; the rest is the loop of attempts",
     "curator/pocket/grammar.py": "one grammar; its templates are data",
-    "curator/run/whole.py": "source, table operator and sink as whole steps; they share how a folder becomes finished",
     "curator/table.py": "everything that touches Parquet files, so that nothing else does",
 }
 
