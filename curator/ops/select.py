@@ -78,7 +78,6 @@ def select(
     value, direction = ordering(best) if best else ("null", "asc")
     columns_of(value)
     groups = ", ".join(map(quote, _list(per)))
-    chance = uniform(seed or 0, "row_id")
     passed = f"({where or 'true'}\n) is true"
 
     def run(view: View) -> Split:
@@ -101,13 +100,14 @@ def select(
             )
         if n is None:
             return Split(_out(chosen), " union all ".join(dropped))
+        # By problem, not by row: the runner feeds problems in this order and stops when n are found (run/refill.py).
+        chance = uniform(seed or 0, "coalesce(problem_id, row_id)" if "problem_id" in view.schema.names else "row_id")
         con.execute(f"""
             create or replace temp table select_kept as
-            select row_id from ({chosen}) order by {chance}, row_id limit {n}""")
-        told = literal(f'{{"n": {n}}}')
-        dropped.append(
-            f"select row_id, 'not_needed' as reason, {told} as evidence from ({chosen}) anti join select_kept using (row_id)"
-        )
+            select row_id from rows semi join ({chosen}) using (row_id) order by {chance}, row_id limit {n}""")
+        spent = f'{{"n": {n}}}'
+        told = f"'not_needed' as reason, {literal(spent)} as evidence"
+        dropped.append(f"select row_id, {told} from ({chosen}) anti join select_kept using (row_id)")
         ((kept,),) = con.execute("select count(*) from select_kept").fetchall()
         return Split(_out("from select_kept"), " union all ".join(dropped), {"short_by": float(n - kept)})
 

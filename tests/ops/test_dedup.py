@@ -113,3 +113,9 @@ def test_hashing_a_slice_and_a_chunked_column():
     assert (hashes[0] == hashes[2]).all()
     assert (hashes[3] == 0).all()
     assert (fold.hashes(whole.slice(2), fold.chain(["lower", "whitespace"])) == hashes[2:]).all()
+
+
+def test_ties_of_keep_go_to_the_smallest_row_id():
+    whole = table(["x"] * 40, n_tokens=pa.array([7] * 40))
+    for order in (list(range(40))[::-1], [(i * 7) % 40 for i in range(40)]):
+        assert ids(step(dedup(keep="n_tokens"), whole.take(order))[0]) == ["r0"]
