@@ -25,7 +25,8 @@ from curator.run.progress import Progress, choose
 from curator.run.result import Run
 from curator.run.segment import Segment
 from curator.run.session import Planned, Session, files_of, plan_steps
-from curator.run.whole import Stop, run_sink, run_source, run_table, sink_folder
+from curator.run.sinks import run_sink, sink_folder
+from curator.run.whole import Stop, run_source, run_table
 
 
 def run(

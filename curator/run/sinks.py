@@ -1,0 +1,142 @@
+"""The end of a pipeline: sinks write files, from rows in an order that does not depend on how they were made."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from curator import table
+from curator.errors import OutputError
+from curator.run import receipts, worker
+from curator.run.session import Planned, Session, files_of, now
+from curator.run.whole import Stop, fresh, told_sql
+
+ORDER = ("problem_id", "sample_idx", "row_id")  # of the rows a sink sees
+
+
+class Folder:
+    """The `Sink` of `curator.op`: a folder under construction that becomes the real one when the sink ends."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        self._folder, self._facts = folder, facts
+
+    @property
+    def folder(self) -> Path:
+        """The folder under construction."""
+        return self._folder
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """Facts for the card: those that are the same after an interruption."""
+        return self._facts
+
+    def open(self, name: str) -> BinaryIO:
+        """Open `name` for writing. Raises OutputError where it would lie outside the folder."""
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder.resolve()) or path == self._folder.resolve():
+            msg = f"a sink may not write '{name}': it lies outside the output folder"
+            raise OutputError(msg)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return io.BufferedWriter(io.FileIO(path, "w"))
+        except OSError as e:
+            raise table.cannot_write(path, e) from e
+
+
+def run_sink(session: Session, planned: Planned, parent: Planned, facts: Mapping[str, Any], stop: Stop) -> None:
+    """Let a sink write its files, from rows in the order of problem, sample and row id.
+
+    Raises:
+        OutputError: a file cannot be written.
+        OperatorError: the sink raised.
+    """
+    started, begun = now(), time.time()
+    spec = planned.spec
+    fresh(planned)
+    session.progress.step(planned.label, None, None)
+    building, target = planned.folder / "new", sink_folder(session, planned)
+    view = None
+    try:
+        building.mkdir(parents=True)
+        with told_sql(spec):
+            files = ordered(session, parent, planned.folder / "ordered", stop)
+        view = stop.watch(session.view(files))
+        count = view.con.execute("select count(*) from rows").fetchall()[0][0]
+        with told_sql(spec):
+            worker.call(spec, "its factory", lambda: spec.factory(**spec.settings))(view, Folder(building, facts))
+        swap(building, target)
+        shutil.rmtree(planned.folder / "ordered", ignore_errors=True)
+    except OSError as e:
+        raise table.cannot_write(target, e) from e
+    finally:
+        if view is not None:
+            view.close()
+    names = [str(f.relative_to(target)) for f in sorted(target.rglob("*")) if f.is_file()]
+    numbers = receipts.add_up([{"rows_in": count, "out": count}])
+    numbers |= {"folder": os.path.relpath(target, session.root), "files": names[:1000], "parts": 0, "reports": {}}
+    numbers["seconds"] = round(time.time() - begun, 3)
+    session.progress.done(planned.label, planned.finish(numbers, started))
+
+
+def sink_folder(session: Session, planned: Planned) -> Path:
+    """Return where a sink's files go: `out/`, or `out/LABEL/` where the pipeline has several sinks."""
+    several = sum(p.spec.kind == "sink" for p in session.steps) > 1
+    return session.root / "out" / planned.label if several else session.root / "out"
+
+
+def swap(building: Path, target: Path) -> None:
+    """Put a finished folder in the place of `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = building.with_name("old")
+    if target.exists():
+        target.replace(old)
+    building.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def ordered(session: Session, parent: Planned, folder: Path, stop: Stop) -> list[Path]:
+    """Return shards of the parent's rows in the order of `ORDER`; a sorted copy where they lie in another order.
+
+    Ids are compared by length first, so that p-10 follows p-9.
+    """
+    files = files_of(parent)
+    view = stop.watch(session.view(files))
+    try:
+        names = [n for n in ORDER if n in view.schema.names]
+        if _in_order(view, names):
+            return files
+        keys = ", ".join(
+            n if pa.types.is_integer(view.schema.field(n).type) else f"strlen({n}::varchar), {n}" for n in names
+        )
+        folder.mkdir(parents=True)
+        out = table.ShardWriter(folder, schema=view.schema, who="sorting", rows=session.shard_rows)
+        for batch in view.con.sql(f"select * from rows order by {keys}").to_arrow_reader(table.BATCH_ROWS):
+            stop.check()
+            out.add(pa.Table.from_batches([batch]))
+        return [p.path for p in out.close()]
+    finally:
+        view.close()
+
+
+def _in_order(view: table.TableView, names: list[str]) -> bool:
+    last: tuple[Any, ...] | None = None
+    for batch in view.batches(names):
+        columns = [batch.column(n).to_pylist() for n in names]
+        for row in zip(*columns, strict=True):
+            here = tuple(map(_rank, row))
+            if last is not None and here < last:
+                return False
+            last = here
+    return True
+
+
+def _rank(value: Any) -> tuple[bool, int, Any]:
+    """Sort key of one cell, as DuckDB orders it: nulls last, shorter texts first."""
+    return (True, 0, 0) if value is None else (False, len(value.encode()) if isinstance(value, str) else 0, value)
