@@ -24,10 +24,12 @@ FILE_ROWS = 50_000
 WORDS = ("train", "station", "noon", "meets", "another", "hours", "before", "line", "left", "the", "a", "two", "same")
 
 
+TEXT = " ".join(random.Random(7).choices(WORDS, k=20_000))
+
+
 def problem(i: int) -> str:
-    chance = random.Random(i)
-    words = " ".join(chance.choice(WORDS) for _ in range(52))
-    return f"Problem {i}: {words}. What is {i} + {i % 97}?"
+    at = i * 7919 % (len(TEXT) - 260)
+    return f"Problem {i}: {TEXT[at : at + 260]}. What is {i} + {i % 97}?"
 
 
 def trace(i: int) -> str:
@@ -108,9 +110,10 @@ def main() -> None:
     args = parser.parse_args()
     keep = args.folder or Path(tempfile.mkdtemp(prefix="flat-memory-"))
     try:
-        found = [measure(rows, args.workers, keep) for rows in args.rows]
-        for one in found:
-            print(json.dumps(one))
+        found = []
+        for rows in args.rows:
+            found.append(measure(rows, args.workers, keep))
+            print(json.dumps(found[-1]), flush=True)
         print(json.dumps({"ratio": round(found[-1]["peak_mb"] / found[0]["peak_mb"], 3)}))
     finally:
         if args.folder is None:
