@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,10 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def some_model(tiny_model) -> Path:
-    """The pocket model, or the random one where it has not been trained."""
+def some_model(tiny_model, tmp_path_factory) -> Path:
+    """The pocket model (a copy: a training may write a new one meanwhile), or the random one where there is none."""
     from curator.pocket import MODEL_DIR
 
-    return MODEL_DIR if (MODEL_DIR / "model.safetensors").exists() else tiny_model
+    if not (MODEL_DIR / "model.safetensors").exists():
+        return tiny_model
+    return Path(shutil.copytree(MODEL_DIR, tmp_path_factory.mktemp("pocket") / "model"))
