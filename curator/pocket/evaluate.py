@@ -46,11 +46,13 @@ def _mean(values: list[Any]) -> float:
 
 def accuracy(sampler: Sampler, n: int) -> Report:
     """Greedy accuracy by number of operations, n held-out problems for 1-3, a third of that for more."""
+    counts = {n_ops: n if n_ops <= 3 else max(4, n // 3) for n_ops in range(1, 9)}
+    everything = [world.make("pocket-eval", i, seed=1, n_ops=k) for k, count in counts.items() for i in range(count)]
+    replies = sampler.generate([_ask(p) for p in everything])
     out: Report = {}
-    for n_ops in range(1, 9):
-        count = n if n_ops <= 3 else max(4, n // 3)
-        problems = [world.make("pocket-eval", i, seed=1, n_ops=n_ops) for i in range(count)]
-        made = sampler.generate([_ask(p) for p in problems])
+    for n_ops, count in counts.items():
+        pairs = [(m, p) for m, p in zip(replies, everything, strict=True) if p.n_ops == n_ops]
+        made, problems = [m for m, _ in pairs], [p for _, p in pairs]
         out[str(n_ops)] = {
             "accuracy": _mean([boxed(m.text) == p.answer for m, p in zip(made, problems, strict=True)]),
             "boxed": _mean([boxed(m.text) is not None for m in made]),
@@ -249,16 +251,20 @@ PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
 """Part -> (measurement, problems)."""
 
 
-def evaluate(folder: Path, parts: list[str], share: float = 1.0) -> Report:
-    """Return the measurements of `parts`; `share` scales the number of problems (for a quick look)."""
+def evaluate(folder: Path, parts: list[str], share: float = 1.0, out: Path | None = None) -> Report:
+    """Return the measurements of `parts`, each merged into the JSON file `out` at once; `share` scales the problems."""
     sampler = Sampler(folder)
     record = json.loads((folder / "train.json").read_text())
-    report: Report = {"prompts_fingerprint": prompts.fingerprint(), "steps": record["steps_done"]}
+    report: Report = json.loads(out.read_text()) if out is not None and out.exists() else {}
+    report |= {"prompts_fingerprint": prompts.fingerprint(), "steps": record["steps_done"]}
     for name in parts:
         measure, n = PARTS[name]
         start = time.perf_counter()
         report[name] = measure(sampler, max(4, int(n * share)))
         print(f"{name} ({time.perf_counter() - start:.0f} s): {json.dumps(report[name])}", flush=True)  # noqa: T201
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -273,11 +279,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    report = evaluate(args.model, args.parts.split(","), args.share)
-    if args.out is not None:
-        report = (json.loads(args.out.read_text()) if args.out.exists() else {}) | report
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
+    report = evaluate(args.model, args.parts.split(","), args.share, args.out)
     print(table(report))  # noqa: T201
 
 

@@ -78,7 +78,7 @@ class Sampler:
         return results
 
     def generate(
-        self, prompts: list[str], *, cap: int = 1024, temperature: float = 0.0, seed: int = 0, batch: int = 64,
+        self, prompts: list[str], *, cap: int = 768, temperature: float = 0.0, seed: int = 0, batch: int = 192,
         prefixes: list[str] | None = None, ban_first: bool = False,
     ) -> list[Output]:  # fmt: skip
         """Return a reply for each prompt, in order (batches are formed by length); temperature 0 is greedy."""
