@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-
 from curator import table
 from curator.errors import OutputError
 from curator.run import receipts, worker
 from curator.run.session import Planned, Session, files_of, now
+from curator.run.sorting import sorted_batches
 from curator.run.whole import Stop, fresh, told_sql
 
 ORDER = ("problem_id", "sample_idx", "row_id")  # of the rows a sink sees
@@ -112,14 +111,10 @@ def ordered(session: Session, parent: Planned, folder: Path, stop: Stop) -> list
         names = [n for n in ORDER if n in view.schema.names]
         if _in_order(view, names):
             return files
-        keys = ", ".join(
-            n if pa.types.is_integer(view.schema.field(n).type) else f"strlen({n}::varchar), {n}" for n in names
-        )
         folder.mkdir(parents=True)
         out = table.ShardWriter(folder, schema=view.schema, who="sorting", rows=session.shard_rows)
-        for batch in view.con.sql(f"select * from rows order by {keys}").to_arrow_reader(table.BATCH_ROWS):
-            stop.check()
-            out.add(pa.Table.from_batches([batch]))
+        for rows in sorted_batches(view, names, folder.with_name("buckets"), stop):
+            out.add(rows)
         return [p.path for p in out.close()]
     finally:
         view.close()
