@@ -201,7 +201,7 @@ def speed(sampler: Sampler, n: int) -> Report:
     best = 0.0
     for _ in range(n // 64 + 1):
         start = time.perf_counter()
-        sampler._batch(texts, 256, {"do_sample": False, "min_new_tokens": 256}, ban_first=False)
+        sampler.reference(texts, 256, least=256)
         best = max(best, 64 * 256 / (time.perf_counter() - start))
     return {"tokens_per_second": round(best), "threads": torch.get_num_threads(), "load_s": sampler.load_seconds}
 

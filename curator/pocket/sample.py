@@ -1,4 +1,4 @@
-"""Batched generation with transformers for training checks and evaluation: left padding, sampling, banned first words.
+"""Batched generation for training checks and evaluation: chat template, sampling, banned first words.
 
 The engines of `curator.engines` do this for pipelines; this small copy keeps `curator.pocket` free of them.
 """
@@ -11,22 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from .decode import decode
+from .network import Network, Shape
 from .traces import SWITCHES
-
-
-class BanFirst(LogitsProcessor):  # type: ignore[misc]
-    """Forbids some tokens as the first new token (a Retro-Search rollout may not begin with a switch word)."""
-
-    def __init__(self, banned: list[int], prompt_length: int) -> None:
-        self.banned, self.prompt_length = banned, prompt_length
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return the scores (B, V), banned tokens at -inf in the first step."""
-        if input_ids.shape[1] == self.prompt_length:
-            scores[:, self.banned] = float("-inf")
-        return scores
 
 
 @dataclass
@@ -46,6 +35,8 @@ class Sampler:
         self.tok: Any = AutoTokenizer.from_pretrained(folder)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.load_seconds = time.perf_counter() - start
+        self.net = Network(Shape(vocab=self.model.config.vocab_size)).eval()
+        self.net.load_state_dict(self.model.state_dict(), strict=False)
         self.end = self.model.generation_config.eos_token_id
         self.switches = [self.tok.convert_tokens_to_ids(word) for word in SWITCHES]
 
@@ -62,20 +53,15 @@ class Sampler:
         return len(self.tok.encode(text, add_special_tokens=False))
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _batch(self, texts: list[str], cap: int, options: dict[str, Any], *, ban_first: bool) -> list[Output]:
+    def reference(self, texts: list[str], cap: int, *, least: int = 0) -> list[str]:
+        """Return greedy replies to rendered texts by transformers' own `generate`, for comparison and for speed."""
         inputs = self.tok(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
         length = inputs["input_ids"].shape[1]
-        extra = LogitsProcessorList([BanFirst(self.switches, length)] if ban_first else [])
         out = self.model.generate(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-            max_new_tokens=cap, logits_processor=extra, **options,
+            max_new_tokens=cap, min_new_tokens=least, do_sample=False,
         )  # fmt: skip
-        results = []
-        for row in out[:, length:].tolist():
-            ended = self.end in row
-            new = row[: row.index(self.end)] if ended else row
-            results.append(Output(self.tok.decode(new, skip_special_tokens=True), len(new) + ended, ended))
-        return results
+        return [str(self.tok.decode(row, skip_special_tokens=True)) for row in out[:, length:]]
 
     def generate(
         self, prompts: list[str], *, cap: int = 768, temperature: float = 0.0, seed: int = 0, batch: int = 192,
@@ -83,14 +69,17 @@ class Sampler:
     ) -> list[Output]:  # fmt: skip
         """Return a reply for each prompt, in order (batches are formed by length); temperature 0 is greedy."""
         torch.manual_seed(seed)
-        options: dict[str, Any] = {"do_sample": False}
-        if temperature:
-            options = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         texts = [self.render(p, prefix) for p, prefix in zip(prompts, prefixes or [""] * len(prompts), strict=True)]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         results: dict[int, Output] = {}
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            made = self._batch([texts[i] for i in some], cap, options, ban_first=ban_first)
-            results.update(zip(some, made, strict=True))
+            ids = [self.tok.encode(texts[i], add_special_tokens=False) for i in some]
+            banned = self.switches if ban_first else None
+            made = decode(self.net, ids, cap=cap, end=self.end, temperature=temperature, banned=banned)
+            results.update(zip(some, map(self._output, made), strict=True))
         return [results[i] for i in range(len(texts))]
+
+    def _output(self, new: list[int]) -> Output:
+        ended = new[-1:] == [self.end]
+        return Output(self.tok.decode(new, skip_special_tokens=True), len(new), ended)
