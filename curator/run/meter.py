@@ -30,19 +30,10 @@ def tally() -> Iterator[Usage]:
         _TALLY.reset(token)
 
 
-class Meter:
-    """An engine that counts: what it is asked goes to the inner engine unchanged.
+class Around:
+    """An engine around another: who it is and what it can do is the inner engine's."""
 
-    Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
-    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `cost` the price of all of them and
-    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
-    whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
-    """
-
-    def __init__(self, inner: Engine, watch: Callable[[str, Mapping[str, float]], None]) -> None:
-        self.inner = inner
-        self._watch = watch
-        self._price = _price(inner)
+    inner: Engine
 
     @property
     def alias(self) -> str:
@@ -68,6 +59,21 @@ class Meter:
     def max_context(self) -> int | None:
         """Longest prompt plus completion, in tokens."""
         return self.inner.max_context
+
+
+class Meter(Around):
+    """An engine that counts: what it is asked goes to the inner engine unchanged.
+
+    Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
+    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `cost` the price of all of them and
+    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
+    whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
+    """
+
+    def __init__(self, inner: Engine, watch: Callable[[str, Mapping[str, float]], None]) -> None:
+        self.inner = inner
+        self._watch = watch
+        self._price = _price(inner)
 
     @property
     def price(self) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from typing import Any
 from curator import prompts
 from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
 from curator.pipeline import Pipeline
-from curator.run.meter import Engines, Meter
+from curator.run.meter import Around, Engines, Meter
 
 FILLER = "Step by step, one thought after the other. "
 LONG = "<think>\n" + FILLER * 60 + "\n</think>\n\n"
@@ -39,37 +39,12 @@ class Use:
     long: int = 0
 
 
-class Rehearsal:
+class Rehearsal(Around):
     """An `Engine` in front of a real one that is never asked."""
 
     def __init__(self, inner: Engine, answer_of: Callable[[str], str | None]) -> None:
         self.inner, self._answer_of = inner, answer_of
         self.use = Use()
-
-    @property
-    def alias(self) -> str:
-        """The name the pipeline gives it."""
-        return self.inner.alias
-
-    @property
-    def model(self) -> str:
-        """Model name and revision."""
-        return self.inner.model
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """What decides the text beside the request."""
-        return self.inner.identity
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What it can do."""
-        return self.inner.capabilities
-
-    @property
-    def max_context(self) -> int | None:
-        """Longest prompt plus completion, in tokens."""
-        return self.inner.max_context
 
     async def generate(self, request: Request) -> list[Completion]:
         """Return stored answers and canned ones; count both."""
