@@ -80,14 +80,14 @@ def _check_order(pipeline: Pipeline, gaps: Gaps) -> list[Problem]:
     """A source first and only there; nothing but sinks after a sink."""
     problems = []
     steps = pipeline.steps
-    if steps and 0 not in gaps.unknown and steps[0].op.kind != "source":
+    if steps and 0 not in gaps.unknown and steps[0].kind != "source":
         problems.append(
             Problem(steps[0].where, f"the first step is {steps[0].label}; it must be a source, such as read")
         )
     for before, step in zip(steps, steps[1:], strict=False):
-        if step.op.kind == "source":
+        if step.kind == "source":
             problems.append(Problem(step.where, f"{step.label} is a source and must be the first step"))
-        if before.op.kind == "sink" and step.op.kind not in ("sink", "source"):
+        if before.kind == "sink" and step.kind not in ("sink", "source"):
             problems.append(
                 Problem(step.where, f"{step.label} comes after {before.label}, which writes; put it before")
             )

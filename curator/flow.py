@@ -130,7 +130,7 @@ def _needed(step: Step, now: Columns) -> None:
 
 def _after(step: Step, now: Columns) -> Columns:
     settings = step.bound
-    if step.op.kind == "source":
+    if step.kind == "source":
         own = hook(step.op, "columns")
         names = own(settings) if own is not None else None
         known = _typed(names) if names is not None else {}
@@ -176,10 +176,11 @@ def _givers(column: str) -> list[str]:
     for name in builtin_names():
         op = find(name)
         try:
-            adds = op.adds({s.name: s.default for s in op.settings})
+            defaults = {s.name: s.default for s in op.settings}
+            adds = op.adds(defaults)
         except Exception:  # defaults alone need not make sense to an operator; then it is not named
             continue
-        if column in adds and op.kind != "source":
+        if column in adds and op.kind(defaults) != "source":
             found.append(name)
     return found
 

@@ -2,7 +2,8 @@
 
 An operator is a factory: a function with keyword settings that returns the function which does the work.
 The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
-inner function sees only rows. Five kinds, by what the inner function gets:
+inner function sees only rows. Five kinds, by what the inner function gets; an operator whose settings decide that
+(`verify` with a judge asks an engine, without one it need not) gives its kind as a function of them:
 
 | kind | inner function | runs |
 |---|---|---|
@@ -128,10 +129,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Op:
-    """A registered operator. `needs`, `adds`, `drops` and `wants` are functions of the bound settings."""
+    """A registered operator. `kind`, `needs`, `adds` and `wants` are functions of the bound settings."""
 
     name: str
-    kind: Kind
+    kind: Callable[[Settings], Kind]
     effect: Effect
     version: int
     factory: Callable[..., Any]
@@ -183,7 +184,7 @@ def _constant(value: Any) -> Callable[[Settings], Any]:
 
 
 def operator(
-    kind: Kind,
+    kind: Kind | Callable[[Settings], Kind],
     *,
     effect: Effect,
     version: int,
@@ -197,7 +198,8 @@ def operator(
     """Register a factory as an operator; the factory is returned unchanged.
 
     Args:
-        kind: what the inner function gets, see the module docstring.
+        kind: what the inner function gets, see the module docstring; or a function of the bound settings. That one is
+            asked for settings with mistakes as well (some may be missing) and must not raise.
         effect: `marks` (same rows, new columns), `keeps` (a subset, nothing edited), `makes` (new text or rows, old
             columns untouched), `shapes` (changes what a row is). The runner checks it.
         version: moves whenever the output may change; part of the receipt.
@@ -213,7 +215,7 @@ def operator(
     def register(factory: F) -> F:
         label = name or factory.__name__
         REGISTRY[label] = Op(
-            label, kind, effect, version, factory, _constant(needs), _constant(typed), _constant(wants),
+            label, _constant(kind), effect, version, factory, _constant(needs), _constant(typed), _constant(wants),
             reasons or {}, reports or {},
         )  # fmt: skip
         return factory

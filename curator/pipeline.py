@@ -17,7 +17,7 @@ from typing import Any
 
 from curator.errors import CheckError
 from curator.near import hint
-from curator.op import Op, find, known_names
+from curator.op import Kind, Op, find, known_names
 
 UNNAMED = "pipeline"
 
@@ -86,6 +86,11 @@ class Step:
         """Settings with the defaults filled in; engine settings hold the alias."""
         defaults = {s.name: s.default for s in self.op.settings if not s.required}
         return {**defaults, **self.settings}
+
+    @property
+    def kind(self) -> Kind:
+        """What its function gets with these settings: rows of a shard, an engine beside them, a whole table."""
+        return self.op.kind(self.bound)
 
     @property
     def engines(self) -> dict[str, str]:

@@ -8,9 +8,10 @@ import types
 import pyarrow as pa
 import pytest
 
-from curator import op
+from curator import docs, op
 from curator.engines.protocol import Engine
 from curator.errors import CheckError
+from curator.pipeline import Step
 
 
 @pytest.fixture
@@ -54,6 +55,31 @@ def test_needs_may_depend_on_settings(shout):
     assert op.REGISTRY["shout"].needs({"on": "problem"}) == ("problem",)
     assert op.REGISTRY["shout"].adds({}) == {"loud": pa.string()}
     assert op.REGISTRY["shout"].wants({}) == frozenset()
+
+
+def test_the_kind_may_depend_on_settings(monkeypatch):
+    monkeypatch.setattr(op, "REGISTRY", dict(op.REGISTRY))
+
+    @op.operator(lambda s: "model" if s.get("asks") else "row", effect="marks", version=1)
+    def either(*, asks: bool = False):
+        """Ask, or do not.
+
+        Args:
+            asks: whether.
+        """
+
+    found = op.REGISTRY["either"]
+    assert found.kind({}) == "row"
+    assert [Step("either", found, given).kind for given in ({}, {"asks": False}, {"asks": True})] == [
+        "row",
+        "row",
+        "model",
+    ]
+    assert "kind     row, marks" in docs.explain(found)
+
+
+def test_a_fixed_kind_is_the_same_for_all_settings(shout):
+    assert op.REGISTRY["shout"].kind({}) == op.REGISTRY["shout"].kind({"times": 3}) == "row"
 
 
 def test_summary_is_the_first_line(shout):

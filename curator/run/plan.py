@@ -170,7 +170,7 @@ def plan(pipeline: Pipeline, folder: str | Path | None = None, *, limit: int | N
 def _rows(step: Step, receipt: Mapping[str, Any], by: float, disk: int, before: list[StepPlan]) -> StepPlan:
     """Scale a step's rows up. Exact while no step before it could have filtered rows that the sample has not."""
     exact = before[-1].exact if before else True
-    exact = exact and (by == 1 or step.op.effect == "marks" or step.op.kind in ("source", "model"))
+    exact = exact and (by == 1 or step.op.effect == "marks" or step.kind in ("source", "model"))
     return StepPlan(step.label, round(receipt["rows_in"] * by), round(receipt["out"] * by), exact, round(disk * by))
 
 
@@ -214,12 +214,12 @@ def _trial(pipeline: Pipeline, chosen: pa.Table) -> Pipeline:
     """Return the pipeline over the sample: no sinks, and each step with engines of its own, to be counted apart."""
     first = pipeline.steps[0]
     source = Op(
-        "sample", "source", "shapes", 1, lambda: lambda: iter([Result(chosen)]), lambda _s: (), lambda _s: {},
-        lambda _s: frozenset(), {}, {},
+        "sample", lambda _s: "source", "shapes", 1, lambda: lambda: iter([Result(chosen)]), lambda _s: (),
+        lambda _s: {}, lambda _s: frozenset(), {}, {},
     )  # fmt: skip
     steps = [Step(first.label, source, {})]
     for step in pipeline.steps[1:]:
-        if step.op.kind != "sink":
+        if step.kind != "sink":
             own = {setting: f"{step.label}/{alias}" for setting, alias in step.engines.items()}
             steps.append(Step(step.label, replace(step.op, reports={}), {**step.settings, **own}))
     return replace(pipeline, steps=tuple(steps))

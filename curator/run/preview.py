@@ -108,7 +108,7 @@ def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str
         CuratorError: as `run`.
     """
     root = Path(folder) if folder is not None else Path("runs") / pipeline.name
-    kept = replace(pipeline, steps=tuple(s for s in pipeline.steps if s.op.kind != "sink"))
+    kept = replace(pipeline, steps=tuple(s for s in pipeline.steps if s.kind != "sink"))
     with tempfile.TemporaryDirectory(prefix="preview-") as scratch:
         engines = _Listening(kept, open_store(store, root, kept), lambda _alias, _use: None)
         engines.asked = []

@@ -63,7 +63,7 @@ def key(
         settings[name] = dict(identities[alias])
     made_of = {"op": step.op.name, "version": step.op.version, "settings": settings, "parent": parent}
     made_of["inputs"] = sorted(inputs.values())
-    if step.op.kind == "source":
+    if step.kind == "source":
         made_of["limit"] = limit
     if wanted is not None:
         made_of["wanted"] = wanted

@@ -37,14 +37,14 @@ WAVES = 8  # the first wave is n rows: it is cut into so many shards at least, s
 
 def demand(step: Step) -> int | None:
     """Return how many rows a step wants in all: the setting `n` of `select`."""
-    n = step.bound.get("n") if step.op.name == "select" and step.op.kind == "table" else None
+    n = step.bound.get("n") if step.op.name == "select" and step.kind == "table" else None
     return n if isinstance(n, int) else None
 
 
 def _own_fate(step: Step) -> bool:
     """Whether a step decides about a problem by its own rows alone."""
     bound = step.bound
-    if step.op.kind in ("row", "model"):
+    if step.kind in ("row", "model"):
         return True
     if step.op.name == "grade":
         return bool(bound["by"] == "problem_id")
@@ -65,7 +65,7 @@ def stretches(steps: Sequence[Step]) -> dict[int, int]:
         start = end
         while start > 0 and _own_fate(steps[start - 1]):
             start -= 1
-        models = [i for i in range(start, end) if steps[i].op.kind == "model"]
+        models = [i for i in range(start, end) if steps[i].kind == "model"]
         if models and models[0] not in found:
             found[models[0]] = end
     return found

@@ -141,11 +141,11 @@ def plan_steps(
         settings: dict[str, Any] = {**receipts.settings_of(step, pipeline), **opened}
         bound = step.bound
         spec = Spec(
-            step.label, step.op.name, step.op.kind, step.op.effect, step.op.factory, settings,
+            step.label, step.op.name, step.kind, step.op.effect, step.op.factory, settings,
             dict(step.op.adds(bound)), tuple(step.op.reasons),
         )  # fmt: skip
         planned.append(Planned(step, spec, root / "steps" / f"{number:02d}-{step.label}", key, parent, inputs))
-        if step.op.kind != "sink":
+        if step.kind != "sink":
             parent = key
     prints.save()
     return planned
@@ -156,7 +156,7 @@ def _check_order(pipeline: Pipeline) -> None:
         msg = f"pipeline '{pipeline.name}' has no steps; begin with read"
         raise CheckError(msg)
     for i, step in enumerate(pipeline.steps):
-        if (step.op.kind == "source") != (i == 0):
+        if (step.kind == "source") != (i == 0):
             what = "must be a source such as read" if i == 0 else "is a source, which can only come first"
             msg = f"step {i + 1} ({step.label}) {what}"
             raise CheckError(msg)

@@ -164,4 +164,4 @@ def test_an_all_null_batch_does_not_change_a_columns_type(tmp_path):
 
     done = run(chain(step("t_numbers", count=6), step("t_note")), tmp_path / "r", workers=0, shard_rows=2)
     assert done.table(-1).to_arrow_table()["note"].to_pylist() == [None, None, "2", "3", "4", "5"]
-    assert REGISTRY["t_note"].kind == "row"
+    assert REGISTRY["t_note"].kind({}) == "row"
