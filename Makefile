@@ -32,6 +32,7 @@ bench: .venv/.dev  ## every benchmark that runs without a GPU; results in benchm
 pocket: .venv/.dev  ## train the pocket model from nothing (up to 90 minutes on 2 cores), then evaluate it
 	$(BIN)/python -m curator.pocket.train
 	$(BIN)/python benchmarks/pocket.py
+	$(BIN)/python -m curator.pocket.card
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -87,6 +87,12 @@ SAME_ANSWER = (
     "Reply with one word, yes or no."
 )
 
+SAME_PROBLEM = (
+    "Are these two problems the same, apart from names and wording? Other numbers make another problem.\n\n"
+    "First problem:\n{first}\n\nSecond problem:\n{second}\n\n"
+    "Reply with one word, yes or no."
+)
+
 TEMPLATES: dict[str, str] = {
     "generate": GENERATE,
     "judge_difficulty": JUDGE_DIFFICULTY,
@@ -96,6 +102,7 @@ TEMPLATES: dict[str, str] = {
     "budget": BUDGET,
     "propose": PROPOSE,
     "same_answer": SAME_ANSWER,
+    "same_problem": SAME_PROBLEM,
 }
 
 

@@ -187,10 +187,10 @@ def continuing(sampler: Sampler, n: int) -> Report:
     return out
 
 
-def same(sampler: Sampler, n: int) -> Report:
-    """SAME_ANSWER: share of right yes/no, half of them each."""
+def same(sampler: Sampler, n: int, make: Callable[[random.Random, float], traces.Example]) -> Report:
+    """SAME_ANSWER or SAME_PROBLEM: share of right yes/no, half of them each."""
     rng = random.Random(5)
-    made = [tasks.same_answer(rng, 1.0) for _ in range(n)]
+    made = [make(rng, 1.0) for _ in range(n)]
     replies = sampler.generate([e.prompt for e in made], cap=4)
     return {"right": _mean([r.text == e.parts[0].text for r, e in zip(replies, made, strict=True)]), "n": n}
 
@@ -244,7 +244,8 @@ PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
     "judging": (judging, 200),
     "proposing": (proposing, 100),
     "continuing": (continuing, 100),
-    "same_answer": (same, 200),
+    "same_answer": (lambda s, n: same(s, n, tasks.same_answer), 200),
+    "same_problem": (lambda s, n: same(s, n, tasks.same_problem), 200),
     "speed": (speed, 128),
     "gsm8k": (gsm8k, 200),
 }

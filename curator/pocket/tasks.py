@@ -9,26 +9,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from curator import prompts
 
 from . import world
+from .drills import drill, other_number, written
 from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw
-from .traces import Part, long_trace, reply, rewrite, think_text
-
-
-class Example(NamedTuple):
-    """One training example: the user's message and the assistant's reply in parts (joined with nothing).
-
-    `stated` are problem texts in the prompt that are learned a little too: who writes problems must have read many.
-    """
-
-    task: str
-    prompt: str
-    parts: list[Part]
-    stated: tuple[str, ...] = ()
-
+from .traces import Example, Part, long_trace, reply, rewrite, think_text
 
 _OTHER_GENERATE = (
     "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.",
@@ -45,6 +32,7 @@ _OTHER_WORDS = (
     ("Here are some problems.", "Some problems:"),
     ("Reply with the problem only.", "Write only the problem."),
     ("Do the two answers to this problem mean the same?", "Are the two answers to this problem the same?"),
+    ("Are these two problems the same, apart from names and wording?", "Do these two problems ask the same?"),
 )
 _BUDGETS = ((256, 768, 1536), (256, 768, 1536), (128, 256, 512), (64, 128, 256))
 
@@ -144,13 +132,13 @@ def _safe(problem: Problem) -> bool:
 def _choices_masked(problem: Problem) -> list[Part]:
     """Return a problem's text with its free choices (numbers, names and items when new) kept out of the loss.
 
-    What must be right is what follows from them: the same person, the same item, the fitting question.
+    What must be right is what follows from them: the same person, the same item (weighed thrice), the fitting question.
     """
     parts, seen = [], set()
     for piece in re.split(rf"([0-9]+|\b(?:{'|'.join(NAMES)})\b| (?:{'|'.join(ITEMS)})\b)", problem.text):
-        free = piece.isdigit() or piece in NAMES or piece.strip() in ITEMS
+        entity = piece in NAMES or piece.strip() in ITEMS
         if piece:
-            parts.append(Part(piece, taught=not free or (piece in seen and not piece.isdigit())))
+            parts.append(Part(piece, 0 if piece.isdigit() else 3 * (piece in seen) if entity else 1))
         seen.add(piece)
     return parts
 
@@ -170,77 +158,83 @@ def propose(rng: random.Random, hardness: float) -> Example:
     return Example("propose", prompt, parts, tuple(p.text for p in examples))
 
 
-def _written(rng: random.Random, answer: str, item: str) -> str:
-    """Return the answer in one of the forms that models give."""
-    forms = ["{a}", "{a}", "{a}.", "\\boxed{{{a}}}", "{a}.0", "The answer is {a}."] + (["{a} {i}"] if item else [])
-    return rng.choice(forms).format(a=answer, i=item)
-
-
 def same_answer(rng: random.Random, hardness: float) -> Example:
-    """The prompt of the answer judge: yes or no."""
+    """The prompt of the answer judge, in either order of the two answers: yes or no."""
     problem = draw_problem(rng, hardness, most=6)
-    given, same = problem.answer, rng.random() < 0.5
-    while not same and given == problem.answer:
-        digits = list(problem.answer)
-        if rng.random() < 0.6:
-            digits[rng.randrange(len(digits))] = str(rng.randint(0, 9))
-            given = str(int("".join(digits)))
-        else:
-            given = str(rng.randint(0, 2000))
-    reference = problem.answer
-    prompt = prompts.fill(
-        _reworded(rng, prompts.SAME_ANSWER),
-        problem=problem.text, reference=reference, answer=_written(rng, given, problem.item),
-    )  # fmt: skip
+    same = rng.random() < 0.5
+    pair = [problem.answer, written(rng, problem.answer if same else other_number(rng, problem.answer), problem.item)]
+    if rng.random() < 0.3:
+        pair.reverse()
+    template = _reworded(rng, prompts.SAME_ANSWER)
+    prompt = prompts.fill(template, problem=problem.text, reference=pair[0], answer=pair[1])
     return Example("same_answer", prompt, [Part("yes" if same else "no")])
 
 
+def _renamed(rng: random.Random, problem: Problem) -> str:
+    """Return the problem told with other names and another item."""
+    text = problem.text
+    old = [word for word in (*NAMES, *ITEMS) if re.search(rf"\b{word}\b", text)]
+    for word in old:
+        others = [other for other in (NAMES if word in NAMES else ITEMS) if other not in text]
+        text = re.sub(rf"\b{word}\b", rng.choice(others), text)
+    return text
+
+
+def same_problem(rng: random.Random, hardness: float) -> Example:
+    """The prompt of the problem judge: yes under other names, no when a number or the whole problem is another."""
+    problem = draw_problem(rng, hardness, most=6)
+    same = rng.random() < 0.5
+    if same:
+        other = _renamed(rng, problem) if rng.random() < 0.7 else _stated(problem, rng)
+    elif rng.random() < 0.3:
+        other = draw_problem(rng, hardness, most=6).text
+    else:
+        text = _renamed(rng, problem) if rng.random() < 0.5 else problem.text
+        found = rng.choice(list(re.finditer("[0-9]+", text)))
+        other = text[: found.start()] + other_number(rng, found[0]) + text[found.end() :]
+    if rng.random() < 0.1:
+        other = rng.choice(PREFIXES[1:]) + other
+    prompt = prompts.fill(_reworded(rng, prompts.SAME_PROBLEM), first=problem.text, second=other)
+    return Example("same_problem", prompt, [Part("yes" if same else "no")])
+
+
 def copy(rng: random.Random, hardness: float) -> Example:
-    """Plain copying of names, items, numbers and equations: what rewriting and new problems rest on."""
-    words: list[str] = []
-    for _ in range(rng.randint(1, 3 + round(6 * hardness * rng.random()))):
-        kind = rng.randrange(4)
-        a, b = rng.randint(0, 999), rng.randint(2, 99)
-        equation = f"{a}{rng.choice('+-*/')}{b}={rng.randint(0, 9999)}"
-        words.append((rng.choice(NAMES), rng.choice(ITEMS), str(a), equation)[kind])
-    text = rng.choice((", ", "\n", " ")).join(words)
-    return Example("copy", f"Repeat this text:\n{text}", [Part(text)])
+    """Plain copying: what rewriting, new problems and every operand of a trace rest on.
 
-
-def _fact(rng: random.Random) -> tuple[str, str]:
-    """Return (left side, result) of one digit fact as traces write it; products and quotients, being many, prevail."""
-    kind, x, y, b = rng.choices("+-*/", (12, 13, 45, 30))[0], rng.randint(0, 9), rng.randint(0, 9), rng.randint(2, 9)
-    one = rng.random() < 0.5
-    if kind == "+":
-        return f"{x}+{y}" + "+1" * one, str(x + y + one)
-    if kind == "-":
-        top = x if x - y - one >= 0 else x + 10
-        return f"{top}-{y}" + "-1" * one, str(top - y - one)
-    if kind == "*":
-        carry = rng.randint(0, b - 1)
-        return f"{x}*{b}" + (f"+{carry}" if carry else ""), str(x * b + carry)
-    n = rng.randint(0, 10 * b - 1)
-    return f"{n}/{b}", f"{n // b} rest {n % b}"
-
-
-def drill(rng: random.Random, hardness: float) -> Example:
-    """Digit facts in a row; only the results are taught. A trace shows few of them among much that is easy."""
-    parts = []
-    for i in range(rng.randint(8, 40)):
-        left, right = _fact(rng)
-        parts += [Part(", " * (i > 0) + left, taught=False), Part(f"={right}")]
-    return Example("drill", "Work out some digits.", parts)
+    A list of names, items, numbers and equations; a problem word by word; a problem under other names.
+    """
+    form = rng.choices(("list", "problem", "renamed"), (45, 20, 35))[0]
+    if form == "list":
+        words: list[str] = []
+        for _ in range(rng.randint(2, 4 + round(12 * hardness * rng.random()))):
+            kind = rng.randrange(4)
+            a, b = rng.randint(0, 9999), rng.randint(2, 99)
+            equation = f"{a}{rng.choice('+-*/')}{b}={rng.randint(0, 9999)}"
+            words.append((rng.choice(NAMES), rng.choice(ITEMS), str(a), equation)[kind])
+        text = rng.choice((", ", "\n", " ")).join(words)
+        return Example("copy", f"Repeat this text:\n{text}", [Part(text)])
+    problem = draw_problem(rng, hardness, most=6)
+    while form == "renamed" and not problem.names:
+        problem = draw_problem(rng, hardness, most=6)
+    if form == "problem":
+        return Example("copy", f"Repeat this text:\n{problem.text}", [Part(problem.text)])
+    name, item = rng.choice([n for n in NAMES if n not in problem.text]), rng.choice(ITEMS)
+    text = re.sub(rf"\b{problem.names[0]}\b", name, problem.text)
+    text = re.sub(rf"\b{problem.item}\b", item, text)
+    prompt = f"Tell this problem of {name} and of {item}:\n{problem.text}"
+    return Example("copy", prompt, [Part(text)])
 
 
 TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.45, solve),
+    "solve": (0.42, solve),
     "unswitched": (0.02, unswitched),
-    "compress": (0.10, compress),
-    "propose": (0.18, propose),
+    "compress": (0.08, compress),
+    "propose": (0.16, propose),
     "judge": (0.05, judge),
-    "same_answer": (0.02, same_answer),
-    "copy": (0.02, copy),
-    "drill": (0.16, drill),
+    "same_answer": (0.03, same_answer),
+    "same_problem": (0.03, same_problem),
+    "copy": (0.07, copy),
+    "drill": (0.14, drill),
 }
 """Task -> (weight, maker), from the first step on (weights ours)."""
 

@@ -22,10 +22,22 @@ SWITCHES = ("Wait", "Alternatively", "Hmm", "But")
 
 
 class Part(NamedTuple):
-    """One paragraph of a trace. `taught` False keeps it out of the loss."""
+    """One paragraph of a trace. `taught` False (0) keeps it out of the loss, a number weighs it."""
 
     text: str
-    taught: bool = True
+    taught: float = True
+
+
+class Example(NamedTuple):
+    """One training example: the user's message and the assistant's reply in parts (joined with nothing).
+
+    `stated` are problem texts in the prompt that are learned a little too: who writes problems must have read many.
+    """
+
+    task: str
+    prompt: str
+    parts: list[Part]
+    stated: tuple[str, ...] = ()
 
 
 def _digits(n: int, width: int) -> list[int]:
@@ -65,15 +77,17 @@ def _multiply(a: int, b: int) -> list[tuple[str, int]]:
 
 
 def _divide(a: int, b: int) -> str:
-    """Return long division, highest digit first: `20/6=3 rest 2, 28/6=4 rest 4`."""
+    """Return long division, highest digit first: `2/6=0 rest 2, 20/6=3 rest 2, 28/6=4 rest 4`.
+
+    Every digit has its line, also a first one that is too small: where to begin would be one more thing to decide.
+    """
     out: list[str] = []
     rest = 0
     for digit in str(a):
-        rest = rest * 10 + int(digit)
-        if rest >= b or out:
-            out.append(f"{rest}/{b}={rest // b} rest {rest % b}")
-            rest %= b
-    return ", ".join(out) or f"{rest}/{b}=0 rest {rest}"
+        whole = rest * 10 + int(digit)
+        rest = whole % b
+        out.append(f"{whole}/{b}={whole // b} rest {rest}")
+    return ", ".join(out)
 
 
 def work(step: Step, slip: random.Random | None = None) -> tuple[str, int]:

@@ -10,10 +10,12 @@ import argparse
 import ctypes
 import json
 import math
+import os
 import random
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +25,10 @@ from tokenizers import Tokenizer
 
 from curator import prompts
 
-from . import MODEL_DIR, tasks, tokenizer
+from . import MODEL_DIR, tasks, tokenizer, traces
 from .network import Network, Shape
 from .optim import StackedMuon
+from .parallel import add_up, ranks, share, spread
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Recipe:
     """How a run is made; every number is unpublished, ours."""
 
     seed: int = 0
-    steps: int = 3300
+    steps: int = 5200
     examples: int = 16
     lr_matrices: float = 6e-3
     lr_rest: float = 3e-3
@@ -42,7 +45,6 @@ class Recipe:
     decay_drop: float = 0.5
     curriculum: float = 0.25
     length_power: float = 0.75
-    threads: int = 2
 
 
 def _id(tok: Tokenizer, mark: str) -> int:
@@ -55,7 +57,7 @@ STATED = 0.1
 """Weight of a token of a stated problem beside a token of the reply (ours)."""
 
 
-def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[float]]:
+def encode(tok: Tokenizer, example: traces.Example) -> tuple[list[int], list[float]]:
     """Return token ids of the whole conversation and the weight of each as a target.
 
     1 for the reply (0 for its slips) and its end, `STATED` for problem texts in the prompt, 0 for everything else.
@@ -82,12 +84,23 @@ def encode(tok: Tokenizer, example: tasks.Example) -> tuple[list[int], list[floa
 
 
 class Batch(NamedTuple):
-    """The examples of a step, end to end: ids (N,), weights (N,), and length and task of each."""
+    """The examples of a step, end to end: ids (N,), weights (N,), and length, task and place in the step of each."""
 
     ids: torch.Tensor
     weights: torch.Tensor
     lengths: list[int]
     tasks: list[str]
+    places: list[int]
+
+    def of(self, chosen: list[int]) -> Batch:
+        """Return the chosen examples, places as in this batch."""
+        if len(chosen) == len(self.lengths):
+            return self
+        ids, weights = self.ids.split(self.lengths), self.weights.split(self.lengths)
+        return Batch(
+            torch.cat([ids[i] for i in chosen]), torch.cat([weights[i] for i in chosen]),
+            [self.lengths[i] for i in chosen], [self.tasks[i] for i in chosen], [self.places[i] for i in chosen],
+        )  # fmt: skip
 
 
 def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
@@ -106,7 +119,7 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
             all_weights += weights
             lengths.append(len(ids))
             names.append(example.task)
-    return Batch(torch.tensor(all_ids), torch.tensor(all_weights), lengths, names)
+    return Batch(torch.tensor(all_ids), torch.tensor(all_weights), lengths, names, list(range(len(names))))
 
 
 def rate(recipe: Recipe, step: int) -> float:
@@ -133,15 +146,20 @@ class Run:
         self.recent: dict[str, float] = {}
 
     def advance(self) -> float:
-        """Do one step; return the mean weighted loss per example."""
+        """Do one step, with the other ranks if there are any; return the mean weighted loss per example."""
         start = time.perf_counter()
-        made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
+        whole = batch(self.tok, self.recipe, self.step, self.net.shape.context)
+        made = whole.of(share(whole.lengths))
         counts = torch.stack([piece.sum() for piece in made.weights.split(made.lengths)])
         sums = self.net.losses(made.ids, made.weights, made.lengths)
-        loss = (sums / counts ** self.recipe.length_power).mean()
-        loss.backward()
-        self.tokens += len(made.ids)
-        for name, value in zip(made.tasks, (sums.detach() / counts).tolist(), strict=True):
+        each = sums / counts**self.recipe.length_power / len(whole.lengths)
+        each.sum().backward()
+        told = torch.zeros(2, len(whole.lengths))  # for the log: the weighted loss of each example, and per token
+        told[:, made.places] = torch.stack([each, sums / counts]).detach()
+        add_up(self.net, told := told.flatten())
+        weighted, per_token = told.view(2, -1).tolist()
+        self.tokens += len(whole.ids)
+        for name, value in zip(whole.tasks, per_token, strict=True):
             self.recent[name] = 0.98 * self.recent.get(name, value) + 0.02 * value
         factor = rate(self.recipe, self.step)
         for optimiser, lr in zip(self.optimisers, (self.recipe.lr_matrices, self.recipe.lr_rest), strict=True):
@@ -151,7 +169,7 @@ class Run:
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.seconds += time.perf_counter() - start
-        return float(loss.detach())
+        return float(sum(weighted))
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, atomically."""
@@ -160,19 +178,17 @@ class Run:
             "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step, "tokens": self.tokens,
             "seconds": self.seconds, "recent": self.recent, "tokenizer": self.tok.to_str(),
         }  # fmt: skip
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        unfinished = path.with_suffix(".partial")
+        torch.save(state, unfinished)
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path, **changes: Any) -> Run:
         """Return the run of a checkpoint; `changes` replace fields of its recipe."""
         state = torch.load(path, weights_only=True)
-        run = cls(
-            replace(Recipe(**state["recipe"]), **changes),
-            Tokenizer.from_str(state["tokenizer"]),
-            Shape(**state["shape"]),
-        )
+        known = {name: value for name, value in state["recipe"].items() if name in Recipe.__dataclass_fields__}
+        recipe = replace(Recipe(**known), **changes)
+        run = cls(recipe, Tokenizer.from_str(state["tokenizer"]), Shape(**state["shape"]))
         run.net.load_state_dict(state["net"])
         for optimiser, saved in zip(run.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
@@ -204,6 +220,8 @@ def train(run: Run, checkpoint: Path, every: int = 100) -> None:
     losses = []
     while run.step < run.recipe.steps:
         losses.append(run.advance())
+        if ranks()[0]:
+            continue
         if run.step % 20 == 0 or not math.isfinite(losses[-1]):
             each = " ".join(f"{name} {value:.3f}" for name, value in sorted(run.recent.items()))
             mean = sum(losses) / len(losses)
@@ -213,7 +231,8 @@ def train(run: Run, checkpoint: Path, every: int = 100) -> None:
             losses = []
         if run.step % every == 0:
             run.save(checkpoint)
-    run.save(checkpoint)
+    if not ranks()[0]:
+        run.save(checkpoint)
 
 
 def keep_memory() -> None:
@@ -227,6 +246,18 @@ def keep_memory() -> None:
             return  # another C library: slower, not wrong
 
 
+def work(checkpoint: Path, seed: int, steps: int | None) -> None:
+    """Train from the checkpoint, or from nothing where there is none."""
+    keep_memory()
+    torch.set_num_threads(1)
+    changes = {} if steps is None else {"steps": steps}
+    if checkpoint.exists():
+        run = Run.load(checkpoint, **changes)
+    else:
+        run = Run(Recipe(seed=seed, **changes), tokenizer.build(seed=seed))
+    train(run, checkpoint)
+
+
 def main() -> None:
     """Command line: train (or resume) and export into the package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -236,18 +267,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="ignore the checkpoint")
     parser.add_argument("--export-only", action="store_true", help="only write the model of the checkpoint")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes, one a core")
     args = parser.parse_args()
-    changes = {} if args.steps is None else {"steps": args.steps}
-    if args.checkpoint.exists() and not args.fresh:
-        run = Run.load(args.checkpoint, **changes)
-    else:
-        args.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        run = Run(Recipe(seed=args.seed, **changes), tokenizer.build(seed=args.seed))
-    keep_memory()
-    torch.set_num_threads(run.recipe.threads)
+    args.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if args.fresh:
+        args.checkpoint.unlink(missing_ok=True)
     if not args.export_only:
-        train(run, args.checkpoint)
-    run.export(args.out)
+        spread(partial(work, args.checkpoint, args.seed, args.steps), args.workers)
+    Run.load(args.checkpoint).export(args.out)
 
 
 if __name__ == "__main__":

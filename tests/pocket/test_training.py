@@ -1,13 +1,16 @@
 """Training: the loss mask, the step's data, resume equality, and that the export is what transformers computes."""
 
 import random
+from functools import partial
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from curator.pocket import tasks, tokenizer, train  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+from curator.pocket import parallel, tasks, tokenizer, traces, train  # noqa: E402
 from curator.pocket.network import Network, Shape  # noqa: E402
 from curator.pocket.optim import StackedMuon, orthogonalise  # noqa: E402
 from curator.pocket.traces import Part  # noqa: E402
@@ -26,7 +29,7 @@ def _small(tok):
 
 def test_only_the_reply_is_taught_and_slips_are_not(tok):
     parts = [Part("We need 3+4.\n\n"), Part("First 3+4=8.", taught=False), Part("\n\nWait, 3+4=7.")]
-    ids, taught = train.encode(tok, tasks.Example("solve", "Compute 3 + 4.", parts))
+    ids, taught = train.encode(tok, traces.Example("solve", "Compute 3 + 4.", parts))
     assert tok.decode([i for i, t in zip(ids, taught, strict=True) if t]) == "We need 3+4.\n\n\n\nWait, 3+4=7."
     assert set(taught) == {0.0, 1.0}
     assert taught[-1]
@@ -36,7 +39,7 @@ def test_only_the_reply_is_taught_and_slips_are_not(tok):
 
 
 def test_a_stated_problem_is_taught_lightly(tok):
-    example = tasks.Example("judge", "Solve: Compute 3 + 4. Now.", [Part("7")], ("Compute 3 + 4.",))
+    example = traces.Example("judge", "Solve: Compute 3 + 4. Now.", [Part("7")], ("Compute 3 + 4.",))
     ids, weights = train.encode(tok, example)
     light = [i for i, w in zip(ids, weights, strict=True) if w == train.STATED]
     assert tok.decode(light) == "3 + 4. "
@@ -64,6 +67,36 @@ def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
     assert second.tokens == whole.tokens
     for (name, a), (_, b) in zip(whole.net.named_parameters(), second.net.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, msg=name, rtol=1e-4, atol=1e-5)
+
+
+def _in_a_group(tok_text, folder):
+    run = train.Run(RECIPE, Tokenizer.from_str(tok_text), _small(Tokenizer.from_str(tok_text)))
+    train.train(run, folder / "group.pt")
+    torch.save(run.net.state_dict(), folder / f"rank{parallel.ranks()[0]}.pt")
+
+
+def test_two_processes_make_the_model_of_one(tok, tmp_path):
+    alone = train.Run(RECIPE, tok, _small(tok))
+    train.train(alone, tmp_path / "alone.pt")
+    parallel.spread(partial(_in_a_group, tok.to_str(), tmp_path), 2)
+    first, second = (torch.load(tmp_path / f"rank{k}.pt", weights_only=True) for k in (0, 1))
+    saved = train.Run.load(tmp_path / "group.pt")
+    assert saved.tokens == alone.tokens
+    for name, weight in alone.net.state_dict().items():
+        assert first[name].equal(second[name]), name
+        torch.testing.assert_close(first[name], weight, msg=name, rtol=1e-3, atol=1e-4)
+    assert saved.recent == pytest.approx(alone.recent, rel=1e-3)
+
+
+@pytest.mark.parametrize("lengths", [[5], [9, 1, 1, 1, 4], [3] * 7])
+def test_every_example_has_one_owner(lengths, monkeypatch):
+    dealt = []
+    for rank in range(3):
+        monkeypatch.setattr(parallel, "ranks", lambda rank=rank: (rank, 3))
+        dealt.append(parallel.share(lengths))
+    assert sorted(sum(dealt, [])) == list(range(len(lengths)))
+    loads = [sum(lengths[i] for i in one) for one in dealt]
+    assert max(loads) - min(loads) <= max(lengths)
 
 
 def test_a_few_steps_learn_something(tok):
