@@ -14,7 +14,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "curator"
 
 # Pure helpers: they import nothing of the house but each other.
-HELPERS = {"errors", "near", "rows", "text", "prompts", "words", "fold", "maths", "dap", "kernels", "engines.protocol"}
+HELPERS = {
+    "errors",
+    "near",
+    "rows",
+    "text",
+    "prompts",
+    "words",
+    "fold",
+    "maths",
+    "dap",
+    "kernels",
+    "sandbox",
+    "engines.protocol",
+}
 BUILD = {"pipeline", "settings", "yaml_io", "build", "check", "flow", "schema", "docs", "verbs"}
 
 # Room -> the rooms it may import (law 8: cli -> run -> pipeline -> op -> rows; ops -> op, rows, pure helpers).

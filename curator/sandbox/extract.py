@@ -1,0 +1,104 @@
+"""Find the program in model text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import NamedTuple
+
+from curator.sandbox.task import LANGUAGES
+from curator.text import THINK_CLOSE, split_think
+
+MAX_CHARS = 1_000_000  # of a response that is searched: from its end
+_FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^\n`]*)$", re.M)
+
+
+class Code(NamedTuple):
+    """A program found in text.
+
+    `how`: `fenced`, `unclosed` (the last fence never closes), `bare` (the whole response is a program), `truncated`
+    (the thinking never ends) or `none`; `text` is None for the last two. `language` is the fence's tag in lower case,
+    or the one asked for where there is no tag.
+    """
+
+    text: str | None
+    language: str
+    how: str
+
+
+class _Block(NamedTuple):
+    tag: str
+    text: str
+    closed: bool
+
+
+def extract_code(trace: str, language: str = "python", *, opened: bool = False) -> Code:
+    """Return the last fenced block of the response (what follows `</think>`) in `language`.
+
+    A block tagged with the language wins over untagged ones, an untagged one over other languages: a block of another
+    language is returned with that language, so that the judge can say `error: language not supported` and not
+    `incorrect`. Without a fence, a response that is a Python program as a whole is taken. Nothing is taken from the
+    thinking.
+
+    Args:
+        trace: assistant text, thinking included.
+        language: the language asked for, any alias.
+        opened: the prompt ended with `<think>`, so that a trace without `</think>` is all thinking.
+    """
+    wanted = LANGUAGES.get(language.strip().lower(), language.strip().lower())
+    parts = split_think(trace)
+    if not parts.closed or (opened and THINK_CLOSE not in trace):
+        return Code(None, wanted, "truncated")
+    response = parts.response[-MAX_CHARS:]
+    blocks = [b for b in _blocks(response) if b.text.strip()]
+    mine = [b for b in blocks if b.tag and LANGUAGES.get(b.tag, b.tag) == wanted]
+    found = mine or [b for b in blocks if not b.tag] or blocks
+    if found:
+        last = found[-1]
+        return Code(last.text, last.tag or wanted, "fenced" if last.closed else "unclosed")
+    if wanted == "python" and _is_program(response):
+        return Code(response, wanted, "bare")
+    return Code(None, wanted, "none")
+
+
+def _blocks(text: str) -> list[_Block]:
+    """Return fenced blocks in order; a fence closes with the same mark, at least as long, and nothing after it."""
+    blocks: list[_Block] = []
+    mark, tag, start = "", "", 0
+    for m in _FENCE.finditer(text):
+        if not mark:
+            info = m["info"].strip().split(" ")[0]
+            mark, tag, start = m["mark"], info.strip("{}.").lower(), m.end() + 1
+        elif m["mark"].startswith(mark) and not m["info"].strip():
+            blocks.append(_Block(tag, text[start : m.start()], True))
+            mark = ""
+    if mark:
+        blocks.append(_Block(tag, text[start:], False))
+    return blocks
+
+
+def _is_program(text: str) -> bool:
+    """Python as a whole, and more than an expression: prose of one word parses too."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    work = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.For, ast.While)
+    return any(isinstance(node, work) or _prints(node) for node in tree.body)
+
+
+def _prints(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+def assemble(prompt: str, code: str, entry_point: str | None = None) -> str:
+    """Return the whole program of a completion task (HumanEval): the prompt's code, then the model's.
+
+    Code that defines `entry_point` itself, at the outermost level, follows the prompt (whose imports and helpers it may
+    use) and replaces its stub; other code is the body that continues the prompt.
+    """
+    if not prompt:
+        return code
+    whole = entry_point and re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(entry_point)}\b", code, re.M)
+    alone = whole or re.search(rf"^{re.escape(entry_point)}\s*=", code, re.M) if entry_point else None
+    return f"{prompt.rstrip()}\n\n\n{code}" if alone else prompt + code
