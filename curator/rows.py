@@ -45,9 +45,15 @@ COLUMNS: dict[str, Column] = {
     "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),
     "correct": Column(pa.bool_(), "true, false, or null where the verdict decides neither"),
     "score": Column(pa.float64(), "graded score on the verifier's own scale"),
+    "score_scale": Column(pa.string(), "scale of score: 0-1, another range such as 0-5, or logit (unbounded)"),
     "predicted_answer": Column(pa.string(), "final answer found in the trace"),
     "verifier": Column(pa.string(), "which verifier decided, with its version"),
     "verdict_detail": Column(pa.string(), "why, in a few words"),
+    # vote of the samples of a problem
+    "consensus_answer": Column(pa.string(), "the answer most samples give; null where there is no one majority"),
+    "consensus_votes": Column(pa.int32(), "samples that give it"),
+    "consensus_n": Column(pa.int32(), "samples of the problem that give any answer"),
+    "consensus_undecided": Column(pa.int32(), "samples of the problem without an answer"),
     # group
     "n": Column(pa.int32(), "samples of the problem that were decided"),
     "n_ok": Column(pa.int32(), "samples judged correct"),

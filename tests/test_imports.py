@@ -26,6 +26,7 @@ HELPERS = {
     "dap",
     "kernels",
     "sandbox",
+    "verdicts",
     "engines.protocol",
 }
 BUILD = {"pipeline", "settings", "yaml_io", "build", "check", "flow", "schema", "docs", "verbs"}
@@ -152,7 +153,7 @@ def loaded(code: str) -> set[str]:
         (
             "check of the main job",
             "from curator.check import check_file\ncheck_file('pipelines/litecot.yaml')",
-            (),
+            ("duckdb", "rich"),
         ),
     ],
 )

@@ -21,6 +21,7 @@ PROMPT_LOGPROBS = "prompt_logprobs"  # log-probabilities of a given text
 SEED = "seed"  # per-request sampling seed
 TOKENIZE = "tokenize"  # exact token counts
 GRADIENTS = "gradients"  # per-sample gradients
+REWARDS = "rewards"  # a conversation in, the numbers of a reward head out: see `RewardModel`
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,19 @@ class TextScore:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What the heads of a reward model say of one conversation: head -> logit, unbounded; higher is better.
+
+    Empty with `error` set where there is none: the conversation does not fit the model (it is never cut), or the
+    request failed.
+    """
+
+    scores: Mapping[str, float]
+    n_tokens: int = 0
+    error: str | None = None
+
+
 @runtime_checkable
 class Engine(Protocol):
     """A model that can be asked. All methods may be called concurrently from one event loop."""
@@ -142,4 +156,12 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Finish what is under way, free the model or the connections."""
+        ...
+
+
+class RewardModel(Engine, Protocol):
+    """An engine with the capability `REWARDS`."""
+
+    async def rewards(self, messages: tuple[Message, ...]) -> Reward:
+        """Judge a conversation that ends with the assistant's turn. Never raises for a failed request: see `error`."""
         ...

@@ -10,6 +10,7 @@ import pytest
 from curator import rows
 from curator.op import find
 from curator.ops.verify import verify
+from curator.pipeline import Step
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -70,7 +71,8 @@ def test_strict_and_other_columns():
     table = given(cases).rename_columns(["row_id", "output", "gold", "finish_reason", "error"])
     assert verify(trace="output", answer="gold")(table)["correct"].to_pylist() == [True]
     assert verify(trace="output", answer="gold", strict=True)(table)["correct"].to_pylist() == [False]
-    assert find("verify").needs({"trace": "output", "answer": "gold"}) == ("row_id", "output", "gold")
+    step = Step("verify", find("verify"), {"trace": "output", "answer": "gold"})
+    assert step.op.needs(step.bound) == ("row_id", "output", "gold")
 
 
 def test_references_may_be_numbers_and_old_verdicts_are_replaced():
