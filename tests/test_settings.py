@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 import annotated_types as at
 import pytest
+from hypothesis import given as examples
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from curator.op import Setting
-from curator.settings import _bind, describe, find_secret, plain, typed
+from curator.settings import _as_json, _bind, _plainly, describe, find_secret, plain, typed
 
 
 def setting(hint: Any, **more: Any) -> Setting:
@@ -139,3 +142,26 @@ def test_plain_refuses_what_yaml_cannot_say():
     assert plain({"a": (1, Path("b"), {"y", "x"})}) == {"a": [1, "b", ["x", "y"]]}
     with pytest.raises(TypeError, match="not plain data"):
         plain({"f": print})
+
+
+HINTS = (str, int, bool, int | None, str | None, int | str, bool | int, float, float | None, str | list[str], Any)
+
+
+@examples(st.sampled_from(HINTS), st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()))
+def test_what_is_taken_without_asking_pydantic_is_what_pydantic_would_give(hint, value):
+    if not _plainly(hint, value):
+        return
+    try:
+        found = TypeAdapter(hint).validate_json(_as_json(value), strict=True)
+    except ValidationError:
+        found = ValidationError
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_most_settings_are_taken_without_asking_pydantic():
+    assert _plainly(str | list[str], "a")
+    assert _plainly(int | None, 8)
+    assert _plainly(bool, True)
+    assert not _plainly(int, True)
+    assert not _plainly(float, 1)
+    assert not _plainly(str, "\ud800")

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import duckdb
 import pyarrow as pa
 
+from curator import rows
 from curator.errors import CheckError
+
+if TYPE_CHECKING:  # 0.1 s that `check` need not pay where no SQL is written
+    import duckdb
+
+T = TypeVar("T")
 
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
 # Not volatile by DuckDB's own list, but they read the environment or the configuration.
@@ -47,6 +53,22 @@ def one_line(error: duckdb.Error) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+_ASKING = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _connection() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1})  # 25 ms each, so one is enough; more threads only cost more
+
+
+def _ask(question: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    """Put a question to the one connection of this process that parses and binds; it holds no rows."""
+    with _ASKING:
+        return question(_connection())
+
+
 @lru_cache(maxsize=256)
 def tree(query: str) -> dict[str, Any]:
     """Parse one SELECT; return its syntax tree.
@@ -54,10 +76,9 @@ def tree(query: str) -> dict[str, Any]:
     Raises:
         CheckError: a syntax error, more than one statement, or not a SELECT.
     """
-    with duckdb.connect() as con:
-        row = con.execute("select json_serialize_sql(?::varchar)", [query]).fetchone()
-    assert row is not None
-    found: dict[str, Any] = json.loads(row[0])
+    ask = "select json_serialize_sql(?::varchar)"
+    ((text,),) = _ask(lambda con: con.execute(ask, [query]).fetchall())
+    found: dict[str, Any] = json.loads(text)
     if found["error"]:
         place = f" at character {found['position']}" if found.get("position") else ""
         msg = f"SQL: {found['error_message']}{place}, in: {shorten(query)}"
@@ -88,11 +109,11 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def _volatile() -> frozenset[str]:
-    with duckdb.connect() as con:
-        found = con.execute(
-            "select distinct function_name from duckdb_functions() where stability in "
-            "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error'"
-        ).fetchall()
+    ask = (
+        "select distinct function_name from duckdb_functions() where stability in "
+        "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error'"
+    )
+    found = _ask(lambda con: con.execute(ask).fetchall())
     return frozenset(name for (name,) in found) | OUTSIDE
 
 
@@ -120,12 +141,19 @@ def confine(query: str) -> None:
             raise CheckError(msg)
 
 
+def is_column(expression: str) -> bool:
+    """Whether an expression is nothing but a shared column: such a one means itself, and DuckDB need not be asked."""
+    return expression in rows.COLUMNS
+
+
 def columns_of(expression: str) -> tuple[str, ...]:
     """Return the columns a scalar SQL expression reads, in order of appearance.
 
     Raises:
         CheckError: the expression does not parse, or reaches outside `rows`.
     """
+    if is_column(expression):
+        return (expression,)
     query = f"select ({expression}\n) from rows"  # the line break ends a trailing comment
     confine(query)
     root = tree(query)
@@ -148,14 +176,21 @@ def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str
     """
     confine(query)
     schema = columns if isinstance(columns, pa.Schema) else pa.schema(list(columns.items()))
-    with duckdb.connect() as con:
+    import duckdb
+
+    def ask(con: duckdb.DuckDBPyConnection) -> pa.Schema:
         # A reader, not an empty table: to make any array, pyarrow imports pandas where it is installed (0.5 s).
-        con.from_arrow(pa.RecordBatchReader.from_batches(schema, [])).create_view("rows")
+        con.from_arrow(pa.RecordBatchReader.from_batches(schema, [])).create_view("rows", replace=True)
         try:
-            result = con.sql(query).to_arrow_reader(1).schema
-        except duckdb.Error as e:
-            msg = f"SQL: {one_line(e)}"
-            raise CheckError(msg) from e
+            return con.sql(query).to_arrow_reader(1).schema
+        finally:
+            con.execute("drop view rows")
+
+    try:
+        result = _ask(ask)
+    except duckdb.Error as e:
+        msg = f"SQL: {one_line(e)}"
+        raise CheckError(msg) from e
     return {f.name: f.type for f in result}
 
 
@@ -165,7 +200,10 @@ def check_where(where: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> N
     Raises:
         CheckError: it does not bind, or has another type.
     """
-    (found,) = bind(f"select ({where}\n) as value from rows", columns).values()
+    if is_column(where) and where in (columns.names if isinstance(columns, pa.Schema) else columns):
+        found = columns.field(where).type if isinstance(columns, pa.Schema) else columns[where]
+    else:
+        (found,) = bind(f"select ({where}\n) as value from rows", columns).values()
     if not pa.types.is_boolean(found):
         msg = f"where: '{shorten(where)}' is {found}, not a condition; compare it with something"
         raise CheckError(msg)

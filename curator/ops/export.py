@@ -79,19 +79,20 @@ def export(
         OutputError: the push failed.
     """
     from curator.export import hub, licenses
-    from curator.export.card import CardSettings, card
-    from curator.export.facts import facts_of
-    from curator.export.folder import Layout, inside, trainer_files, write_folder
     from curator.export.settings import bytes_of, formats_of, plan_of, splits_of
 
     plan = plan_of(thinking, use, prompt, system, verifier, tuple(columns))
     formats, splits, size = formats_of(to, plan), splits_of(split), bytes_of(shard_size)
     stated = licenses.chosen(license) if license else None
-    about = CardSettings(pretty_name, stated, license_name, license_link, tuple(languages), tuple(tags))
     if push is not None:
         hub.ready(push)
 
     def write(view: View, sink: Sink) -> None:
+        from curator.export.card import CardSettings, card  # not above: `check` calls the factory and writes nothing
+        from curator.export.facts import facts_of
+        from curator.export.folder import Layout, inside, trainer_files, write_folder
+
+        about = CardSettings(pretty_name, stated, license_name, license_link, tuple(languages), tuple(tags))
         facts = facts_of(sink.run, view)
         own_seed = facts.seed if seed is None else seed
         layout = Layout(formats, plan, splits, own_seed, metadata, size, facts.name)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from curator.errors import CheckError
 from curator.op import Names, Split, TableFn, View, operator
-from curator.ops._sql import check_where, columns_of, evidence, literal, ordering, quote, shorten, uniform
+from curator.ops._sql import check_where, columns_of, evidence, is_column, literal, ordering, quote, shorten, uniform
 
 REASONS = {
     "where": "the condition is false or null",
@@ -39,7 +39,8 @@ def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> No
         check_where(settings["where"], columns)
     if settings["best"]:
         expression = ordering(settings["best"])[0]
-        check_where(f"({expression}) is not null", columns)
+        if not (is_column(expression) and expression in columns):
+            check_where(f"({expression}) is not null", columns)
 
 
 @operator("table", effect="keeps", version=1, needs=_needs, reasons=REASONS)

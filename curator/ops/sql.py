@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from curator.errors import CheckError, InputError
 from curator.op import Names, Split, TableFn, View, operator
 from curator.ops._sql import bind, check_where, columns_of, confine, literal, one_line, shorten
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def _query(settings: Mapping[str, Any]) -> str:
@@ -61,6 +63,8 @@ def sql(*, query: str | None = None, where: str | None = None) -> TableFn:
     confine(text)
 
     def run(view: View) -> Split:
+        import duckdb
+
         con = view.con
         try:
             con.execute(f"create or replace temp table sql_out as {text}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pyarrow as pa
 import pytest
 from tableview import ids, step
 
+from curator import rows
 from curator.errors import CheckError, InputError
 from curator.ops import sql as module
-from curator.ops._sql import check_where, columns_of, confine, ordering
+from curator.ops._sql import bind, check_where, columns_of, confine, is_column, ordering
 from curator.ops.sql import sql
 
 TABLE = pa.table({
@@ -114,3 +117,43 @@ def test_ordering():
     assert ordering("n_tokens") == ("n_tokens", "asc")
     assert ordering(" score * 2 DESC ") == ("score * 2", "desc")
     assert ordering("describe") == ("describe", "asc")
+
+
+@pytest.mark.parametrize("name", rows.COLUMNS)
+def test_the_name_of_a_shared_column_means_that_column(name):
+    assert is_column(name)
+    assert columns_of(f"({name})") == columns_of(name) == (name,)  # in brackets DuckDB says so, without we do
+    kind = rows.COLUMNS[name].type
+    assert bind(f"select {name} from rows", {name: kind}) == {name: kind}
+
+
+def test_a_condition_that_is_a_column_must_be_boolean_and_there():
+    check_where("correct", {"correct": pa.bool_()})
+    check_where("correct", pa.schema([("correct", pa.bool_())]))
+    with pytest.raises(CheckError, match="where: 'score' is double, not a condition"):
+        check_where("score", {"score": pa.float64()})
+    with pytest.raises(CheckError, match="correct"):
+        check_where("correct", {"score": pa.float64()})
+
+
+def test_questions_from_many_threads_do_not_mix():
+    found = {}
+
+    def ask(i):
+        for j in range(20):
+            schema = {f"a{i}": pa.int64(), f"b{j}": pa.string()}
+            found[i, j] = bind(f"select a{i} + {j} as x, b{j} from rows", schema)
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 80
+    assert all(v == {"x": pa.int64(), f"b{j}": pa.string()} for (_, j), v in found.items())
+
+
+def test_a_mistake_leaves_nothing_behind_for_the_next_question():
+    with pytest.raises(CheckError, match="nope"):
+        bind("select nope from rows", {"a": pa.int64()})
+    assert bind("select b from rows", {"b": pa.string()}) == {"b": pa.string()}
