@@ -1,0 +1,238 @@
+"""Words of text straight from Arrow buffers, by the full Unicode rule of Python's `re`: no Python string per word.
+
+A word is what `re.finditer(r"\\w+", text)` finds on `str`. Its hash is over its characters after a *folding*, a table
+that maps each character by itself:
+
+- `lower`: `character.lower()`;
+- `nfkc`: NFKC of the character, lower-cased, what is not `\\w` left out.
+
+By itself means that the two foldings that look at neighbours are not applied: the final sigma (`str.lower` of a whole
+word ends it in U+03C2, this in U+03C3) and the composition of Hangul letters in NFKC. The tables are made from the
+running Python's own Unicode data, so kernel and `re` cannot disagree after an upgrade.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+Folding = Literal["lower", "nfkc"]
+_PRIME = np.uint64(0x100000001B3)
+_START = np.uint64(0xCBF29CE484222325)
+
+
+class Words(NamedTuple):
+    """Words of some rows: `hashes` uint64[words], never 0; `ends` int64[rows + 1], where each row's words start.
+
+    `starts`, `stops`: int64[words], the bytes of a word within its row, half open; both empty where not asked for.
+    """
+
+    hashes: Any
+    ends: Any
+    starts: Any
+    stops: Any
+
+
+class Tables(NamedTuple):
+    """A folding: `fold` int32[0x110000], 0 = no word character, c > 0 = folds to c, -k = to entry k - 1 of `more`.
+
+    Entry k of `more` (int32) lies at `bounds[k]:bounds[k + 1]` (int64).
+    """
+
+    fold: Any
+    more: Any
+    bounds: Any
+
+
+@lru_cache(maxsize=2)
+def tables(folding: Folding) -> Tables:
+    """Return the tables of a folding; about 0.2 s on first use, and only needed where a byte above 127 is seen."""
+    whole = np.arange(0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    fold = np.zeros(0x110000, np.int32)
+    more: list[int] = []
+    bounds = [0]
+    for run in re.finditer(r"\w+", whole):
+        for place, character in enumerate(run[0], run.start()):
+            put = _folded(character, folding)
+            if len(put) == 1:
+                fold[place] = ord(put)
+                continue
+            more += map(ord, put)
+            bounds.append(len(more))
+            fold[place] = 1 - len(bounds)
+    return Tables(fold, np.array(more or [0], np.int32), np.array(bounds, np.int64))
+
+
+def _folded(character: str, folding: Folding) -> str:
+    if folding == "lower":
+        return character.lower()
+    return re.sub(r"\W", "", unicodedata.normalize("NFKC", character).lower())
+
+
+@lru_cache(maxsize=1)
+def no_tables() -> Tables:
+    """Return tables for text without a byte above 127, which never looks into them."""
+    return Tables(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64))
+
+
+def _ascii() -> Any:
+    table = np.zeros(128, np.uint8)
+    for c in range(128):
+        if re.fullmatch(r"\w", chr(c)):
+            table[c] = ord(chr(c).lower())
+    return table
+
+
+ASCII = _ascii()
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
+    """Return (code point, its bytes) of the UTF-8 character at `data[i]` >= 128; (U+FFFD, 1) where it is broken."""
+    c = np.int64(data[i])
+    if c >= 0xC0 and c < 0xE0 and i + 1 < stop:
+        return (c & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2
+    if c >= 0xE0 and c < 0xF0 and i + 2 < stop:
+        return (c & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F), 3
+    if c >= 0xF0 and i + 3 < stop:
+        high = (c & 0x07) << 18 | (np.int64(data[i + 1]) & 0x3F) << 12
+        point = high | (np.int64(data[i + 2]) & 0x3F) << 6 | (np.int64(data[i + 3]) & 0x3F)
+        if point < 0x110000:
+            return point, 4
+    return np.int64(0xFFFD), 1
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def finish(h: Any) -> Any:  # pragma: no cover - compiled
+    """Return a word's hash, mixed so that all its bits depend on all letters; never 0."""
+    h ^= h >> np.uint64(32)
+    h *= np.uint64(0xD6E8FEB86659FD93)
+    h ^= h >> np.uint64(32)
+    return h if h != 0 else np.uint64(1)
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def find_words(
+    data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, hashes: Any, ends: Any, starts: Any,
+    stops: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Hash every word of every row.
+
+    Args:
+        data: uint8[bytes], UTF-8, the rows one after another.
+        offsets: int32 or int64[rows + 1], where each row starts in `data`.
+        ascii: uint8[128], `ASCII`: 0 = no word character, else its lower case.
+        fold: int32[0x110000], see `Tables`.
+        more: int32, see `Tables`.
+        bounds: int64, see `Tables`.
+        hashes: uint64[at least (bytes + rows) / 2 + 1], written: the hash of each word.
+        ends: int64[rows + 1], written: where each row's words start in `hashes`.
+        starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
+        stops: int64 as `starts`: the byte after the word.
+
+    Returns:
+        The number of words.
+    """
+    count = 0
+    places = starts.size > 0
+    one = np.uint64(1)
+    ends[0] = 0
+    for row in range(offsets.size - 1):
+        # Unsigned places: numba wraps negative indices around, which costs a fifth of this loop.
+        first, last = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        i = first
+        while i < last:
+            begin = i
+            h = _START
+            while i < last:
+                c = data[i]
+                if c < 128:
+                    low = ascii[c]
+                    if low == 0:
+                        break
+                    h = (h ^ np.uint64(low)) * _PRIME
+                    i += one
+                    continue
+                point, width = decode(data, np.int64(i), np.int64(last))
+                put = fold[point]
+                if put == 0:
+                    break
+                if put > 0:
+                    h = (h ^ np.uint64(put)) * _PRIME
+                else:
+                    for k in range(bounds[-put - 1], bounds[-put]):
+                        h = (h ^ np.uint64(more[k])) * _PRIME
+                i += np.uint64(width)
+            if i > begin:
+                hashes[count] = finish(h)
+                if places:
+                    starts[count], stops[count] = begin - first, i - first
+                count += 1
+            while i < last:  # to the next word
+                c = data[i]
+                if c < 128:
+                    if ascii[c] != 0:
+                        break
+                    i += one
+                    continue
+                point, width = decode(data, np.int64(i), np.int64(last))
+                if fold[point] != 0:
+                    break
+                i += np.uint64(width)
+        ends[row + 1] = count
+    return count
+
+
+def text_buffers(array: Any) -> tuple[Any, Any]:
+    """Return (uint8[bytes], int32 or int64[rows + 1]) of a text array; nothing is copied where it holds no null.
+
+    Args:
+        array: `string`, `large_string`, `string_view` or dictionary of text, chunked or not. Null counts as "".
+    """
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        array = array.cast(pa.large_string())
+    if array.null_count:
+        array = array.fill_null("")
+    wide = np.int64 if pa.types.is_large_string(array.type) else np.int32
+    _, where, data = array.buffers()
+    if where is None or not len(array):
+        return _frozen(np.zeros(1, np.uint8)), _frozen(np.zeros(len(array) + 1, np.int64))
+    offsets = np.frombuffer(where, wide)[array.offset : array.offset + len(array) + 1]
+    return _frozen(np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)), offsets
+
+
+def _frozen(array: Any) -> Any:
+    """Read-only, like what Arrow gives: numba compiles the kernels once more for a writable one."""
+    array.flags.writeable = False
+    return array
+
+
+def tables_for(data: Any, offsets: Any, folding: Folding) -> Tables:
+    """Return the tables that these rows need: none where all their bytes are ASCII."""
+    seen = data[int(offsets[0]) : int(offsets[-1])]
+    return tables(folding) if seen.size and int(seen.max()) > 127 else no_tables()
+
+
+def words(data: Any, offsets: Any, folding: Folding = "lower", *, places: bool = False) -> Words:
+    """Return the words of the rows of a UTF-8 buffer.
+
+    Args:
+        data: uint8[bytes]; read-only, as `text_buffers` gives it.
+        offsets: int32 or int64[rows + 1].
+        folding: what words are compared by, see the module.
+        places: also where each word stands.
+    """
+    rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
+    hashes, ends = np.empty((size + rows) // 2 + 1, np.uint64), np.empty(rows + 1, np.int64)
+    starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
+    count = find_words(data, offsets, ASCII, *tables_for(data, offsets, folding), hashes, ends, starts, stops)
+    return Words(hashes[:count], ends, starts[:count], stops[:count])
