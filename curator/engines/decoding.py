@@ -8,8 +8,7 @@ and threads are the engine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,30 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from curator.engines.forward import Row
 from curator.engines.sampling import Knobs, draw
 
 _GROW = 128  # steps of room when a buffer is laid out anew
-
-
-@dataclass
-class Row:
-    """One sample under way. `limit`: tokens it may generate; `bad`: id sequences it may not; `ids`: what it wrote.
-
-    `watch(ids)` is called after each token where it is not None; it ends the row by returning True.
-    """
-
-    prompt: list[int]
-    limit: int
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int
-    bad: list[tuple[int, ...]] = field(default_factory=list)
-    logprobs: list[float] | None = None
-    watch: Callable[[list[int]], bool] | None = None
-    done: Callable[[Row, str], None] | None = None
-    gone: Callable[[], bool] | None = None
-    ids: list[int] = field(default_factory=list)
+PREFILL = 16384  # tokens of one prefill or scoring pass, padding included
+_LOGITS = 1 << 27  # float32 values of one scoring pass: 512 MiB
 
 
 class _Slab(DynamicLayer):  # type: ignore[misc]
@@ -76,12 +57,13 @@ class Batch:
     def __init__(self, model: Any, size: int, ends: frozenset[int], pad: int) -> None:
         self.model, self.size, self.pad = model, size, pad
         self.device = model.device
-        self._ends = np.array(sorted(ends), np.int64)
+        self._ends = ends
         kinds = set(getattr(model.config, "layer_types", None) or ("full_attention",))
         self._plain = kinds == {"full_attention"}
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget all rows."""
         self.rows: list[Row | None] = []
         self._cache: Any = None
         self._length = 0  # steps in use
@@ -103,7 +85,16 @@ class Batch:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def join(self, rows: list[Row]) -> None:
-        """Prefill rows (prompts not empty, at most `free`), draw their first token, and let them in."""
+        """Take rows in (prompts not empty, at most `free`), those of like length together: little is padding."""
+        group: list[Row] = []
+        for row in sorted(rows, key=lambda r: len(r.prompt)):
+            if group and (len(group) + 1) * len(row.prompt) > PREFILL:
+                self._prefill(group)
+                group = []
+            group.append(row)
+        self._prefill(group)
+
+    def _prefill(self, rows: list[Row]) -> None:
         longest = max(len(r.prompt) for r in rows)
         ids = torch.full((len(rows), longest), self.pad, dtype=torch.long)
         mask = torch.zeros((len(rows), longest), dtype=torch.long)
@@ -159,14 +150,45 @@ class Batch:
         if lost:
             self._tidy()
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def score(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """Return the log-probabilities of the tokens of each (prompt, text), natural logs."""
+        out: list[list[float]] = [[] for _ in texts]
+        limit = max(1, min(PREFILL, _LOGITS // int(self.model.config.vocab_size)))
+        group: list[int] = []
+        for i in sorted(range(len(texts)), key=lambda i: _length(texts[i])):
+            if group and (len(group) + 1) * _length(texts[i]) > limit:
+                self._score(group, texts, out)
+                group = []
+            group.append(i)
+        self._score(group, texts, out)
+        return out
+
+    def _score(self, group: list[int], texts: Sequence[tuple[list[int], list[int]]], out: list[list[float]]) -> None:
+        longest = max(_length(texts[i]) for i in group)
+        ids = torch.full((len(group), longest), self.pad, dtype=torch.long)
+        mask = torch.zeros((len(group), longest), dtype=torch.long)
+        for k, i in enumerate(group):
+            n = _length(texts[i])
+            ids[k, :n] = torch.tensor(texts[i][0] + texts[i][1])
+            mask[k, :n] = 1
+        ids = ids.to(self.device)
+        # Padded on the right: no row sees its padding, causal attention looks left only.
+        logits = self.model(input_ids=ids, attention_mask=mask.to(self.device), use_cache=False).logits
+        for k, i in enumerate(group):
+            start, n = len(texts[i][0]), len(texts[i][1])
+            for at in range(start - 1, start - 1 + n, 1024):
+                part = logits[k, at : min(at + 1024, start - 1 + n)].float().log_softmax(-1)
+                want = ids[k, at + 1 : at + 1 + len(part), None]
+                out[i] += part.gather(-1, want)[:, 0].tolist()
+
     def _draw(
         self, logits: Tensor, rows: list[Row] | list[Row | None], knobs: Knobs, counts: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         raw = torch.log_softmax(logits, -1) if any(r is not None and r.logprobs is not None for r in rows) else None
         for i, r in enumerate(rows):
             if r is not None and r.bad:
-                banned = [b[-1] for b in r.bad if len(b) == 1 or tuple(r.ids[1 - len(b) :]) == b[:-1]]
-                logits[i, banned] = -torch.inf
+                logits[i, r.banned()] = -torch.inf
         tokens = draw(logits, knobs, counts)
         if raw is not None:
             told = raw.gather(-1, tokens[:, None])[:, 0].tolist()
@@ -177,23 +199,9 @@ class Batch:
         return out
 
     def _advance(self, rows: list[Row] | list[Row | None], tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Append a token to each row; report and mark those that end with it."""
-        ending = np.zeros(len(rows), np.bool_)
-        final = np.isin(tokens, self._ends).tolist()
-        for i, (r, token, end) in enumerate(zip(rows, tokens.tolist(), final, strict=True)):
-            if r is None:
-                continue
-            r.ids.append(token)
-            why = ""
-            if end or (r.watch is not None and r.watch(r.ids)):
-                why = "stop"
-            elif len(r.ids) >= r.limit:
-                why = "length"
-            if why:
-                ending[i] = True
-                if r.done is not None:
-                    r.done(r, why)
-        return ending
+        """Append a token to each row; mark those that end with it."""
+        ending = [r is not None and r.push(t, self._ends) for r, t in zip(rows, tokens.tolist(), strict=True)]
+        return np.array(ending, np.bool_)
 
     def _vacate(self, i: int) -> None:
         self.rows[i] = None
@@ -205,7 +213,7 @@ class Batch:
         """Drop empty places and unused steps once they are a quarter of the work."""
         taken = [i for i, r in enumerate(self.rows) if r is not None]
         if not taken:
-            self._clear()
+            self.clear()
             return
         needed = int(self._lengths[taken].max())
         if len(taken) <= 0.75 * len(self.rows) or needed <= 0.75 * self._length:
@@ -268,6 +276,10 @@ class Batch:
         self.rows = [*(self.rows[i] for i in keep), *([None] * extra)]
         self._cache, self._length, self._mask = cache, length, mask
         self._lengths, self._counts, self._last, self._knobs = lengths, counts, last, knobs
+
+
+def _length(text: tuple[list[int], list[int]]) -> int:
+    return len(text[0]) + len(text[1])
 
 
 def _knobs(rows: list[Row]) -> Knobs:

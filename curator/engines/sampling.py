@@ -24,8 +24,12 @@ class Knobs:
     @classmethod
     def empty(cls, rows: int) -> Knobs:
         """Return greedy settings for so many rows."""
-        zero = np.zeros(rows, np.float32)
-        return cls(zero, np.ones(rows, np.float32), np.zeros(rows, np.int64), np.zeros(rows, np.uint64))
+        heat, share = np.zeros(rows, np.float32), np.ones(rows, np.float32)
+        return cls(heat, share, np.zeros(rows, np.int64), np.zeros(rows, np.uint64))
+
+    def put(self, row: int, temperature: float, top_p: float, top_k: int, seed: int) -> None:
+        """Set one row."""
+        self.temperature[row], self.top_p[row], self.top_k[row], self.seed[row] = temperature, top_p, top_k, seed
 
     def take(self, rows: NDArray[np.int64]) -> Knobs:
         """Return the settings of some rows."""

@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 
 from curator.engines.chat import Chat, offsets, sample_seed
+from curator.engines.forward import Row, decoder_for
 from curator.engines.local import LocalModel
 from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
 from curator.errors import EngineError
 
 _WINDOW = 0.005  # seconds an idle engine waits for further requests before it starts
-_PREFILL = 16384  # tokens of one prefill or scoring pass, padding included
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Job:
 
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    row: Any = None  # decoding.Row of a generation
+    row: Row | None = None  # of a generation
     prompt: list[int] | None = None
     text: list[int] | None = None  # of a scoring
 
@@ -97,8 +97,6 @@ class TransformersEngine(LocalModel):
 
     async def generate(self, request: Request) -> list[Completion]:
         """Decode `request.n` samples; see `Engine.generate`."""
-        from curator.engines.decoding import Row
-
         s = request.sampling
         prompt = self.chat.prompt(request.messages, request.prefix)
         context = self.max_context
@@ -159,7 +157,7 @@ class TransformersEngine(LocalModel):
         from curator.engines.worker import Worker
 
         try:
-            worker = Worker(self._load(), self.batch_size, self._end_ids(), self._pad(), _PREFILL)
+            worker = Worker(decoder_for(self._load(), self.batch_size, self._end_ids(), self._pad()))
         except BaseException as e:  # noqa: BLE001 - whoever waits must hear of it
             error = e if isinstance(e, EngineError) else EngineError(f"engine '{self._alias}': {e}")
             while (job := self._jobs.get()) is not None:

@@ -1,0 +1,131 @@
+"""Drawing tokens row by row, compiled: the rule of `sampling.draw`, without sorting a whole vocabulary."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from curator.engines.fast.tile import exp2
+
+_LOG2E = np.float32(math.log2(math.e))
+_FIRST = np.float32(2.0**-7)  # candidates of top-p: at first those within this factor of the likeliest
+
+_jit = numba.njit(nogil=True, boundscheck=False, error_model="numpy")
+_loose = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+
+@_loose  # type: ignore[untyped-decorator]
+def _weigh(logits: Any, size: Any, scale: Any, out: Any) -> Any:  # pragma: no cover - compiled
+    """Write exp(scale * (logit - largest)), 0 where banned; return the sum."""
+    top = logits[0]
+    for i in range(size):
+        top = max(top, logits[i])
+    total = np.float32(0)
+    for i in range(size):
+        w = exp2((logits[i] - top) * scale) if logits[i] > -np.inf else np.float32(0)
+        out[i] = w
+        total += w
+    return total
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _plain(weights: Any, size: Any, total: Any, u: Any) -> Any:  # pragma: no cover - compiled
+    """Return where the cumulative weight passes `u` of the whole, in the order of the vocabulary."""
+    passed, chosen = np.float32(0), 0
+    for i in range(size):
+        if weights[i] > 0:
+            chosen = i
+            passed += weights[i]
+            if passed > u * total:
+                break
+    return chosen
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _candidates(  # pragma: no cover - compiled
+    weights: Any, size: Any, total: Any, top_p: Any, top_k: Any, out: Any
+) -> Any:
+    """Write the ids that top-k and top-p can keep, and perhaps more; return how many. The largest weight is 1."""
+    floor = _FIRST
+    while True:
+        count, held = 0, np.float32(0)
+        for i in range(size):
+            if weights[i] >= floor and weights[i] > 0:
+                out[count] = i
+                count += 1
+                held += weights[i]
+        if (top_k > 0 and count >= top_k) or (top_p < 1 and held > top_p * total) or floor < 1e-37:
+            return count
+        floor *= np.float32(2.0**-7)
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _truncated(  # pragma: no cover - compiled
+    weights: Any, size: Any, total: Any, top_p: Any, top_k: Any, u: Any, ids: Any
+) -> Any:
+    """Draw from what top-k, and of that top-p, leave; likeliest first, of equals the smaller id."""
+    count = _candidates(weights, size, total, top_p, top_k, ids)
+    order = ids[:count][np.argsort(-weights[ids[:count]], kind="mergesort")]
+    if top_k > 0:
+        order = order[: min(top_k, count)]
+        total = np.float32(0)
+        for i in order:
+            total += weights[i]
+    kept, below = 0, np.float32(0)
+    for i in order:
+        if kept > 0 and below >= top_p * total:
+            break
+        below += weights[i]
+        kept += 1
+    passed = np.float32(0)
+    for i in order[:kept]:
+        passed += weights[i]
+        if passed > u * below:
+            return i
+    return order[kept - 1]
+
+
+@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def draw(  # pragma: no cover - compiled
+    logits: Any, size: Any, temperature: Any, top_p: Any, top_k: Any, u: Any, weights: Any, ids: Any, out: Any
+) -> None:
+    """Write the next token of each row; a row's token depends on its own values only.
+
+    Args:
+        logits: float32[rows, at least size], banned tokens at -inf.
+        size: of the vocabulary.
+        temperature: float32[rows], 0 is greedy.
+        top_p: float32[rows], 1 is all.
+        top_k: int64[rows], 0 is all.
+        u: float32[rows] in [0, 1).
+        weights: float32[size], scratch.
+        ids: int64[size], scratch.
+        out: int64[rows], written.
+    """
+    for m in range(out.size):
+        row = logits[m]
+        if temperature[m] <= 0:
+            out[m] = np.argmax(row[:size])
+            continue
+        total = _weigh(row, size, _LOG2E / temperature[m], weights)
+        if top_p[m] < 1 or top_k[m] > 0:
+            out[m] = _truncated(weights, size, total, top_p[m], top_k[m], u[m], ids)
+        else:
+            out[m] = _plain(weights, size, total, u[m])
+
+
+@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def log_total(logits: Any, size: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """Write the log of the sum of exponentials of each row of `logits`, float64[rows]."""
+    for m in range(out.size):
+        row = logits[m]
+        top = row[0]
+        for i in range(size):
+            top = max(top, row[i])
+        total = 0.0
+        for i in range(size):
+            total += math.exp(row[i] - top)
+        out[m] = top + math.log(total)

@@ -1,0 +1,244 @@
+"""A step of a Llama- or Qwen2-type model, all layers in one compiled call that holds no interpreter lock.
+
+Rows are (token, place, position). A step of decoding has one row a sample; a prefill has one a token of the prompt:
+the same code, because keys and values of a chunk are written before anything of it looks back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from curator.engines.fast.tile import PANEL, ROWS, exp2, tile
+
+CHUNK = 64  # rows that go through the layers together: their activations stay in the second-level cache
+_LOG2E = np.float32(math.log2(math.e))
+
+_jit = numba.njit(nogil=True, boundscheck=False, error_model="numpy")
+_loose = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath=True)  # sums in any order
+
+
+@_jit  # type: ignore[untyped-decorator]
+def project(  # pragma: no cover - compiled
+    x: Any, ldx: Any, rows: Any, depth: Any, w: Any, panels: Any, out: Any, ldo: Any
+) -> None:
+    """Add `x[rows, depth] @ w` to `out`. `w`: address of float32[panels, depth, PANEL]."""
+    for p in range(panels):
+        panel = w + 4 * p * depth * PANEL
+        ahead = panel + 4 * depth * PANEL
+        for m in range(0, rows, ROWS):
+            tile(min(ROWS, rows - m), x + 4 * m * ldx, ldx, panel, depth, out + 4 * (m * ldo + p * PANEL), ldo, ahead)
+            ahead += 64 * depth
+
+
+@_loose  # type: ignore[untyped-decorator]
+def _norm(x: Any, scale: Any, eps: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """Root-mean-square norm of one row."""
+    total = np.float32(0)
+    for i in range(scale.size):
+        total += x[i] * x[i]
+    r = np.float32(1) / np.sqrt(total / np.float32(scale.size) + eps)
+    for i in range(scale.size):
+        out[i] = x[i] * r * scale[i]
+
+
+@_loose  # type: ignore[untyped-decorator]
+def _soften(scores: Any, n: Any) -> Any:  # pragma: no cover - compiled
+    """Turn the first n scores, in powers of two, into weights; return their sum."""
+    top = scores[0]
+    for t in range(n):
+        top = max(top, scores[t])
+    total = np.float32(0)
+    for t in range(n):
+        w = exp2(scores[t] - top)
+        scores[t] = w
+        total += w
+    return total
+
+
+@_loose  # type: ignore[untyped-decorator]
+def _gate(gu: Any, width: Any, rows: Any) -> None:  # pragma: no cover - compiled
+    """SwiGLU in place: gu[:, :width] = silu(gu[:, :width]) * gu[:, width:]."""
+    for m in range(rows):
+        row = gu[m]
+        for i in range(width):
+            g = row[i]
+            row[i] = g / (np.float32(1) + exp2(-g * _LOG2E)) * row[width + i]
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _rotate(head: Any, at: Any, cos: Any, sin: Any, scale: Any) -> None:  # pragma: no cover - compiled
+    """Turn one head by the angles of its position: first half against second half."""
+    half = cos.shape[1]
+    for i in range(half):
+        a, b = head[i], head[i + half]
+        head[i] = (a * cos[at, i] - b * sin[at, i]) * scale
+        head[i + half] = (b * cos[at, i] + a * sin[at, i]) * scale
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _remember(  # pragma: no cover - compiled
+    qkv: Any,
+    rows: Any,
+    layer: Any,
+    pages: Any,
+    place: Any,
+    at: Any,
+    cos: Any,
+    sin: Any,
+    keys: Any,
+    values: Any,
+    heads: Any,
+) -> None:
+    """Rotate queries and keys of a chunk, and write keys and values into their pages."""
+    depth, kv = keys.shape[3], keys.shape[2]
+    scale = np.float32(_LOG2E / math.sqrt(depth))
+    for m in range(rows):
+        row, page = qkv[m], pages[place[m], at[m] // PANEL]
+        slot = at[m] % PANEL
+        for h in range(heads):
+            _rotate(row[h * depth : (h + 1) * depth], at[m], cos, sin, scale)
+        for j in range(kv):
+            key = row[(heads + j) * depth : (heads + j + 1) * depth]
+            _rotate(key, at[m], cos, sin, np.float32(1))
+            value = row[(heads + kv + j) * depth : (heads + kv + j + 1) * depth]
+            for i in range(depth):
+                keys[page, layer, j, i, slot] = key[i]
+                values[page, layer, j, i // PANEL, slot, i % PANEL] = value[i]
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _attend(  # pragma: no cover - compiled
+    qkv: Any,
+    m: Any,
+    layer: Any,
+    pages: Any,
+    n: Any,
+    keys: Any,
+    values: Any,
+    heads: Any,
+    scores: Any,
+    mixed: Any,
+    out: Any,
+) -> None:
+    """Let the queries of one row look at n steps; write [heads * depth] to `out`."""
+    kv, depth = keys.shape[2], keys.shape[3]
+    wide, group = values.shape[3], heads // keys.shape[2]
+    used = (n + PANEL - 1) // PANEL
+    room, broad = scores.shape[1], wide * PANEL
+    for j in range(kv):
+        for g in range(0, group, ROWS):
+            r = min(ROWS, group - g)
+            first = j * group + g
+            q = qkv.ctypes.data + 4 * (m * qkv.shape[1] + first * depth)
+            scores[:r, : used * PANEL] = 0
+            mixed[:r] = 0
+            for b in range(used):
+                key = keys[pages[b], layer, j].ctypes.data
+                after = keys[pages[b + 1], layer, j].ctypes.data
+                tile(r, q, depth, key, depth, scores.ctypes.data + 4 * b * PANEL, room, after)
+            for i in range(r):
+                total = _soften(scores[i], n)
+                mixed[i, broad] = np.float32(1) / total
+            for b in range(used):
+                for p in range(wide):
+                    value = values[pages[b], layer, j, p].ctypes.data
+                    tile(
+                        r, scores.ctypes.data + 4 * b * PANEL, room, value, min(PANEL, n - b * PANEL),
+                        mixed.ctypes.data + 4 * p * PANEL, mixed.shape[1], values[pages[b + 1], layer, j, p].ctypes.data
+                    )  # fmt: skip
+            for i in range(r):
+                for d in range(depth):
+                    out[(first + i) * depth + d] = mixed[i, d] * mixed[i, broad]
+
+
+@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def forward(  # pragma: no cover - compiled
+    token: Any,
+    place: Any,
+    at: Any,
+    want: Any,
+    pages: Any,
+    net: Any,
+    eps: Any,
+    heads: Any,
+    cos: Any,
+    sin: Any,
+    keys: Any,
+    values: Any,
+    work: Any,
+    logits: Any,
+) -> None:
+    """Run rows through all layers, write their keys and values, and the logits of those wanted.
+
+    Args:
+        token: int64[rows].
+        place: int64[rows], the row of `pages` that lists a row's pages.
+        at: int64[rows], positions from 0; a place's rows come in the order of their positions.
+        want: bool[rows], whose logits are wanted.
+        pages: int32[places, most pages], page numbers by position.
+        net: see `weights.Net`.
+        eps: of the norms.
+        heads: of the queries.
+        cos: float32[positions, depth / 2].
+        sin: the same.
+        keys: float32[pages, layers, kv heads, depth, PANEL], written.
+        values: float32[pages, layers, kv heads, depth / PANEL rounded up, PANEL, PANEL], written.
+        work: see `Net.work`.
+        logits: float32[wanted, vocabulary rounded up to panels], written.
+    """
+    embed, norms, wqkv, bqkv, wo, bo, wgu, wd, last, head = net
+    x, h, qkv, mix, gu, scores, mixed = work
+    layers, width = norms.shape[0], norms.shape[2]
+    inner = wd.shape[2]
+    depth = keys.shape[3]
+    done = 0
+    for c in range(0, token.size, CHUNK):
+        rows = min(CHUNK, token.size - c)
+        for m in range(rows):
+            x[m, :width] = embed[token[c + m]]
+            x[m, width:] = 0
+        for layer in range(layers):
+            for m in range(rows):
+                _norm(x[m], norms[layer, 0], eps, h[m])
+                qkv[m] = bqkv[layer]
+            project(
+                h.ctypes.data, h.shape[1], rows, width, wqkv[layer].ctypes.data, wqkv.shape[1], qkv.ctypes.data,
+                qkv.shape[1],
+            )  # fmt: skip
+            _remember(qkv, rows, layer, pages, place[c:], at[c:], cos, sin, keys, values, heads)
+            for m in range(rows):
+                own = pages[place[c + m]]
+                _attend(qkv, m, layer, own, at[c + m] + 1, keys, values, heads, scores, mixed, mix[m])
+                x[m, :width] += bo[layer]
+            project(
+                mix.ctypes.data, mix.shape[1], rows, heads * depth, wo[layer].ctypes.data, wo.shape[1], x.ctypes.data,
+                x.shape[1],
+            )  # fmt: skip
+            for m in range(rows):
+                _norm(x[m], norms[layer, 1], eps, h[m])
+            gu[:rows] = 0
+            project(
+                h.ctypes.data, h.shape[1], rows, width, wgu[layer].ctypes.data, wgu.shape[1], gu.ctypes.data,
+                gu.shape[1],
+            )  # fmt: skip
+            _gate(gu, gu.shape[1] // 2, rows)
+            project(
+                gu.ctypes.data, gu.shape[1], rows, inner, wd[layer].ctypes.data, wd.shape[1], x.ctypes.data, x.shape[1]
+            )
+        wanted = 0
+        for m in range(rows):
+            if want[c + m]:
+                _norm(x[m], last, eps, h[wanted])
+                wanted += 1
+        if wanted:
+            out = logits[done : done + wanted]
+            out[:] = 0
+            project(
+                h.ctypes.data, h.shape[1], wanted, width, head.ctypes.data, head.shape[0], out.ctypes.data,
+                out.shape[1],
+            )  # fmt: skip
+            done += wanted
