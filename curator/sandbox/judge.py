@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from curator.sandbox.task import CodeTask, CodeVerdict, Mode
+from curator.sandbox.keeper import Refused, shared
+from curator.sandbox.session import Rules, run
+from curator.sandbox.suite import NotTests, parse_tests
+from curator.sandbox.task import LANGUAGES, CodeTask, CodeVerdict, Mode, TestVerdict
 
 
 def judge_code(
@@ -43,9 +48,62 @@ def judge_code(
         EngineError: this machine cannot isolate programs and `unsafe` is false; the message says what is missing. Call
             `refusal` first to tell it before the first row.
     """
-    raise NotImplementedError
+    rules = Rules(limit_s, max(64, memory_mb) << 20, mode == "all")
+    _allowed(unsafe)
+
+    def one(item: CodeTask) -> CodeVerdict:
+        return _judge(item, rules, tests, unsafe)
+
+    if parallel <= 1 or len(items) <= 1:
+        return [one(item) for item in items]
+    with ThreadPoolExecutor(min(parallel, len(items))) as pool:
+        return list(pool.map(one, items))
 
 
 def refusal() -> str | None:
     """Say why this machine cannot isolate programs and the way out, in one line; None where it can. Asked once."""
-    raise NotImplementedError
+    try:
+        shared()
+    except Refused as e:
+        return str(e)
+    return None
+
+
+def _allowed(unsafe: bool) -> None:
+    shared(unsafe=unsafe)
+
+
+def _judge(item: CodeTask, rules: Rules, tests: int | None, unsafe: bool) -> CodeVerdict:
+    """One item; what is wrong with it is its verdict. A server that died is started again once."""
+    try:
+        suite = parse_tests(item.tests, item.entry_point)
+    except NotTests as e:
+        return CodeVerdict("error", detail=f"fault in the data: {e}")
+    if LANGUAGES.get(item.language.strip().lower()) is None:
+        return CodeVerdict("error", detail=f"language not supported: {item.language[:40]}; only Python is run")
+    if not isinstance(item.program, str) or not item.program.strip():
+        return CodeVerdict("unparseable", detail="no program found")
+    if suite is None:
+        return CodeVerdict("no_reference", detail="no tests")
+    suite = replace(suite, cases=suite.cases[:tests])
+    for attempt in (1, 2):
+        try:
+            return _combine(run(shared(unsafe=unsafe), item, suite, rules), rules)
+        except (RuntimeError, OSError) as e:
+            if attempt == 2:
+                return CodeVerdict("error", detail=f"sandbox: {e}")
+    raise AssertionError
+
+
+def _combine(verdicts: list[TestVerdict], rules: Rules) -> CodeVerdict:
+    """Wrong beats error, error beats timeout: a timeout says nothing once a test is known to fail."""
+    worst = {v.verdict: v for v in reversed(verdicts)}
+    passed = sum(v.verdict == "correct" for v in verdicts)
+    for word in ("incorrect", "error", "timeout"):
+        if word in worst:
+            score = None
+            if word == "incorrect":
+                score = 0.0 if rules.stop else passed / len(verdicts)
+            number = verdicts.index(worst[word])
+            return CodeVerdict(word, score, f"test {number}: {worst[word].detail}", tuple(verdicts))
+    return CodeVerdict("correct", 1.0, None, tuple(verdicts))

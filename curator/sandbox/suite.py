@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["assert", "call", "stdio"]
@@ -17,11 +18,15 @@ class NotTests(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test. `assert`: `code`. `call`: `args` and `expected`. `stdio`: `args` is the input text."""
+    """One test. `assert`: `code`, and `before` it statements that are no test. `call`: `args` and `expected`, which a
+    file may have `wrapped` into a list of one (APPS). `stdio`: `args` is the input text, `expected` the output.
+    """
 
     code: str = ""
+    before: str = ""
     args: Any = None
     expected: Any = None
+    wrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,15 @@ class Suite:
     """Tests of one kind, in order.
 
     `preamble` is test code that runs once, before the tests; `entry_point` the function that `call` tests call, or
-    that `check` is called with.
+    that `check` is called with. `names`: what the tests use and do not define; `entries`: the functions under test.
     """
 
     kind: Kind
     cases: tuple[Case, ...]
     preamble: str = ""
     entry_point: str | None = None
+    names: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
 
 def parse_tests(value: object, entry_point: str | None = None) -> Suite | None:
@@ -108,7 +115,8 @@ def _mapping(value: Mapping[str, Any], entry_point: str | None) -> Suite | None:
         name = value.get("fn_name")
         pairs = zip(inputs, outputs, strict=True)
         if name:
-            return Suite("call", tuple(Case(args=_arguments(i), expected=o) for i, o in pairs), entry_point=str(name))
+            cases = tuple(Case(args=_arguments(i), expected=_value(o), wrapped=True) for i, o in pairs)
+            return Suite("call", cases, entry_point=str(name))
         return Suite("stdio", tuple(Case(args=_lines(i), expected=_lines(o)) for i, o in pairs))
     for key in ("test", "tests", "test_code", "test_list", "test_cases"):
         if key in value:
@@ -116,7 +124,7 @@ def _mapping(value: Mapping[str, Any], entry_point: str | None) -> Suite | None:
             preamble = value.get("test_setup_code") or ""
             suite = parse_tests(inner, entry)
             if suite and preamble:
-                return Suite(suite.kind, suite.cases, f"{preamble}\n{suite.preamble}", suite.entry_point)
+                return replace(suite, preamble=f"{preamble}\n{suite.preamble}")
             return suite
     raise NotTests(f"unknown form of tests: an object with the keys {', '.join(map(str, value))}"[:200])
 
@@ -125,7 +133,7 @@ def _sequence(value: Sequence[Any], entry_point: str | None) -> Suite:
     if all(isinstance(v, str) for v in value):
         for number, code in enumerate(value):
             _parse(code, f"test {number}")
-        return Suite("assert", tuple(Case(code=v) for v in value), entry_point=entry_point)
+        return _asserted([Case(code=v) for v in value], entry_point)
     if all(isinstance(v, Mapping) and "input" in v and "output" in v for v in value):
         kinds = {str(v.get("type") or v.get("testtype") or "stdin").lower() for v in value}
         name = next((v["fn_name"] for v in value if v.get("fn_name")), None)
@@ -177,7 +185,7 @@ def _python(code: str, entry_point: str | None) -> Suite:
         if not entry_point:
             raise NotTests("`check` needs the name of the function it checks: `entry_point` is missing")
         if len(check.args.args) != 1 or any(isinstance(n, ast.Return) for n in ast.walk(check)):
-            return Suite("assert", (Case(code=f"check({entry_point})"),), code, entry_point)
+            return _asserted([Case(before=code, code=f"check({entry_point})")], entry_point)
         before = [n for n in tree.body if n is not check and not _calls_check(n)]
         before.append(ast.parse(f"{check.args.args[0].arg} = {entry_point}").body[0])
         return _split([*before, *check.body], entry_point)
@@ -194,16 +202,50 @@ def _split(body: list[ast.stmt], entry_point: str | None) -> Suite:
     cases: list[Case] = []
     waiting: list[str] = []
     for node in body:
-        waiting.append(ast.unparse(node))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and not node.args.args:
-            waiting.append(f"{node.name}()")  # as pytest would
+            waiting.append(ast.unparse(node))
+            code = f"{node.name}()"  # as pytest would
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or not _asserts(node):
+            waiting.append(ast.unparse(node))
             continue
-        cases.append(Case(code="\n".join(waiting)))
+        else:
+            code = ast.unparse(node)
+        cases.append(Case(code=code, before="\n".join(waiting)))
         waiting = []
     if not cases:
         raise NotTests("test code without an assert at its top level, in `check` or in a test function")
-    return Suite("assert", tuple(cases), entry_point=entry_point)
+    return _asserted(cases, entry_point)
+
+
+def _asserted(cases: list[Case], entry_point: str | None) -> Suite:
+    """A suite of asserts, with the names that must come from the program."""
+    trees = [ast.parse(text) for c in cases for text in (c.before, c.code)]
+    nodes = [n for t in trees for n in ast.walk(t)]
+    used = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    made = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    made |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    made |= {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    made |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    names = tuple(dict.fromkeys(n for n in used if n not in made or n == entry_point))
+    return Suite("assert", tuple(cases), "", entry_point, names, _entries(cases, names, entry_point))
+
+
+def _entries(cases: list[Case], names: tuple[str, ...], entry_point: str | None) -> tuple[str, ...]:
+    """The functions under test: the one that is named; else what the asserts call and nobody else defines.
+
+    A built-in name counts only where an assert calls nothing else, and then the innermost call: `sum` in
+    `assert sum(10, 15) == 6`, but neither `set` nor `abs` around another call.
+    """
+    if entry_point:
+        return (entry_point,)
+    innermost = []
+    for case in cases:
+        calls = [n for n in ast.walk(ast.parse(case.code)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        called = [(c.func.id, c) for c in calls if isinstance(c.func, ast.Name) and c.func.id in names]
+        if called and all(hasattr(builtins, name) for name, _ in called):
+            last = [n for n, c in called if not any(d is not c and d in calls for d in ast.walk(c))]
+            innermost += last[:1]
+    return tuple(dict.fromkeys(innermost))
 
 
 def _asserts(node: ast.stmt) -> bool:
