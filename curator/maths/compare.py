@@ -1,7 +1,7 @@
 """Do two answers mean the same? Structure here, leaves by a function handed in.
 
 Three answers: True, False, or an exception that says why nobody knows. In the main process the leaf function is
-`plain_leaf`, which knows exact rationals and equal text and raises `NeedsSympy` for everything else.
+`plain_leaf`, which raises `NeedsSympy` for what it cannot prove.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
+from curator.maths.brackets import TooDeep
 from curator.maths.clean import clean, squeeze
 from curator.maths.extract import MAX_CHARS
-from curator.maths.numbers import digits_after_point, rational, rounds_to
-from curator.maths.shape import Group, Leaf, Matrix, Relation, Shape, Text, TooDeep, choice, shape
-
-
-class NeedsSympy(Exception):
-    """The comparison needs a computer algebra system: ask a worker."""
+from curator.maths.plain import NeedsSympy, plain_leaf, plain_relation
+from curator.maths.rules import Rules
+from curator.maths.shape import Group, Leaf, Matrix, Relation, Shape, Text, choice, shape
 
 
 class Unreadable(Exception):
@@ -29,63 +26,13 @@ class Unreadable(Exception):
         self.side, self.why = side, why
 
 
-@dataclass(frozen=True)
-class Rules:
-    """The contested conventions.
-
-    `strict`: list order counts, 10% is 0.1 and not 10, a decimal equals only its exact value, units, bases and
-    variable names may not be missing on one side. Else (default) each of these is forgiven.
-    """
-
-    strict: bool = False
-
+_CONTENT = re.compile(r"[^\W_]|[^\x00-\x7f]")
 
 LeafEq = Callable[[Leaf, Leaf, Rules], bool]
 RelEq = Callable[[Relation, Relation, Rules], bool]
 
 
-def plain_leaf(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
-    """Compare leaves without sympy: equal text, then exact rationals. Raises NeedsSympy for all other pairs."""
-    same_base = gold.base == pred.base or (not rules.strict and None in (gold.base, pred.base))
-    if gold.base or pred.base:
-        if squeeze(gold.latex) == squeeze(pred.latex):
-            return same_base
-        return gold.base != pred.base and _in_base(gold) is not None and _in_base(gold) == _in_base(pred)
-    if squeeze(gold.latex) == squeeze(pred.latex) and (gold.percent == pred.percent or not rules.strict):
-        return True
-    a, b = rational(gold.latex), rational(pred.latex)
-    if a is None or b is None:
-        raise NeedsSympy
-    return numbers_equal(a, b, gold, pred, rules)
-
-
-def numbers_equal(a: Fraction, b: Fraction, gold: Leaf, pred: Leaf, rules: Rules) -> bool:
-    """Compare exact values; forgiving rules allow 10% for 10 or 0.1, and 0.333333 for 1/3 (6 digits or more)."""
-    exact_a, exact_b = (a / 100 if gold.percent else a), (b / 100 if pred.percent else b)
-    if exact_a == exact_b:
-        return True
-    if rules.strict:
-        return False
-    if a == b and gold.percent != pred.percent:
-        return True
-    da, db = digits_after_point(gold.latex), digits_after_point(pred.latex)
-    if da is not None and db is None:
-        return rounds_to(b, a, da)
-    return db is not None and da is None and rounds_to(a, b, db)
-
-
-def _in_base(leaf: Leaf) -> int | None:
-    try:
-        return int(leaf.latex, leaf.base or 10)
-    except ValueError:
-        return None
-
-
-def _no_relation(_gold: Relation, _pred: Relation, _rules: Rules) -> bool:
-    raise NeedsSympy
-
-
-def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relation: RelEq = _no_relation) -> bool:
+def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relation: RelEq = plain_relation) -> bool:
     """Compare two answers as written.
 
     Raises:
@@ -96,6 +43,9 @@ def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relatio
         if len(text) > MAX_CHARS:
             raise Unreadable(side, f"longer than {MAX_CHARS} characters")
     a, b = clean(gold), clean(pred)
+    for side, text in (("gold", a.text), ("pred", b.text)):
+        if not _CONTENT.search(text) or text == "<empty_execution>":
+            raise Unreadable(side, "nothing in it")
     if a.text and squeeze(a.text) == squeeze(b.text) and a.base == b.base and a.percent == b.percent:
         return True
     letters = choice(gold), choice(pred)
@@ -129,9 +79,7 @@ class _Comparison:
         if isinstance(g, Relation) or isinstance(p, Relation):
             return self._relations(g, p)
         if isinstance(g, Text) or isinstance(p, Text):
-            return (
-                isinstance(g, Text) and isinstance(p, Text) and g.words.lower() == p.words.lower() or _same_words(g, p)
-            )
+            return self._texts(g, p)
         if isinstance(g, Matrix) or isinstance(p, Matrix):
             return self._matrices(g, p)
         if isinstance(g, Group) and isinstance(p, Group):
@@ -141,6 +89,18 @@ class _Comparison:
             return isinstance(group, Group) and len(group.items) == 1 and self.same(group.items[0], other)
         return self.leaf(g, p, self.rules)
 
+    def _texts(self, g: Shape, p: Shape) -> bool:
+        """Words equal words. A sentence with several numbers, or with that of the reference, may state its value."""
+        if isinstance(g, Text) and isinstance(p, Text):
+            return g.words.lower() == p.words.lower()
+        if _same_words(g, p):
+            return True
+        if isinstance(p, Text) and p.numbers:
+            side = "pred"
+            if len(p.numbers) > 1 or not isinstance(g, Leaf) or self.leaf(g, Leaf(p.numbers[0]), self.rules):
+                raise Unreadable(side, "a sentence with numbers in it")
+        return False
+
     def _relations(self, g: Shape, p: Shape) -> bool:
         if isinstance(g, Relation) and isinstance(p, Relation):
             if g.name and p.name and _name(g.name) == _name(p.name):
@@ -148,17 +108,17 @@ class _Comparison:
             return self.relation(g, p, self.rules)
         one, other = (g, p) if isinstance(g, Relation) else (p, g)
         assert isinstance(one, Relation)
-        if set(one.ops) == {"="} and not self.rules.strict and (one.name or _is_chain(one)):
+        if set(one.ops) == {"="} and not self.rules.omissions and (one.name or _is_chain(one)):
             return self.same(one.parts[-1], other)
         return False
 
     def _matrices(self, g: Shape, p: Shape) -> bool:
-        rows = [_rows(s, strict=self.rules.strict) for s in (g, p)]
+        rows = [_rows(s, forgiving=not self.rules.omissions) for s in (g, p)]
         a, b = rows
         if a is None or b is None:
             return False
         if [len(r) for r in a] != [len(r) for r in b]:
-            if self.rules.strict or not (_is_vector(a) and _is_vector(b)):
+            if self.rules.omissions or not (_is_vector(a) and _is_vector(b)):
                 return False
             a, b = [[x for r in a for x in r]], [[x for r in b for x in r]]
         return len(a) == len(b) and all(
@@ -177,33 +137,41 @@ class _Comparison:
             return (g.left, g.right) == (p.left, p.right) and self._ordered(g, p)
         if kinds == {"tuple", "span"}:
             return False
-        if kinds == {"set"} or (kinds == {"set", "list"} and not self.rules.strict):
+        if kinds == {"set"} or (kinds == {"set", "list"} and not self.rules.omissions):
             return self._unordered(g, p)
         if kinds == {"list"}:
-            return self._ordered(g, p) if self.rules.strict else self._unordered(g, p)
-        return not self.rules.strict and "span" not in kinds and self._ordered(g, p)
+            return self._ordered(g, p) if self.rules.order else self._unordered(g, p)
+        return not self.rules.omissions and "span" not in kinds and self._ordered(g, p)
+
+    def _item(self, i: int, n: int, x: Shape, y: Shape) -> bool:
+        """Compare item `i` of `n` of the reference with `y`, under its own tolerance."""
+        rules = self.rules.item(i, n)
+        return (self if rules is self.rules else _Comparison(rules, self.leaf, self.relation)).same(x, y)
 
     def _ordered(self, g: Group, p: Group) -> bool:
-        return len(g.items) == len(p.items) and all(map(self.same, g.items, p.items))
+        n = len(g.items)
+        return n == len(p.items) and all(
+            self._item(i, n, x, y) for i, (x, y) in enumerate(zip(g.items, p.items, strict=True))
+        )
 
     def _unordered(self, g: Group, p: Group) -> bool:
         """Each item has a partner on the other side; repeats within a side count once."""
-        missing: NeedsSympy | None = None
-        for left, right in ((g.items, p.items), (p.items, g.items)):
-            for x in left:
-                found = False
-                for y in right:
-                    try:
-                        found = self.same(x, y)
-                    except NeedsSympy as e:
-                        missing = e
-                    if found:
-                        break
-                if not found:
-                    if missing:
-                        raise missing
-                    return False
-        return True
+        n, undecided, met, unmet = len(g.items), False, 0, set(range(len(p.items)))
+        for i, x in enumerate(g.items):
+            found = False
+            for j, y in enumerate(p.items):
+                try:
+                    if self._item(i, n, x, y):
+                        found = True
+                        unmet.discard(j)
+                except NeedsSympy:
+                    undecided = True
+            met += found
+            if not found and not undecided:
+                return False
+        if (met < n or unmet) and undecided:
+            raise NeedsSympy
+        return met == n and not unmet
 
 
 def _simplify(s: Shape) -> Shape:
@@ -256,10 +224,10 @@ def _same_words(g: Shape, p: Shape) -> bool:
     return isinstance(text, Text) and isinstance(other, Leaf) and squeeze(other.latex).lower() == text.words.lower()
 
 
-def _rows(s: Shape, *, strict: bool) -> list[list[Shape]] | None:
+def _rows(s: Shape, *, forgiving: bool) -> list[list[Shape]] | None:
     if isinstance(s, Matrix):
         return [list(r) for r in s.rows]
-    if isinstance(s, Group) and not strict and s.kind in {"tuple", "list"}:
+    if isinstance(s, Group) and forgiving and s.kind in {"tuple", "list"}:
         return [[i] for i in s.items]
     return None
 

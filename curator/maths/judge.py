@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from curator.maths.compare import NeedsSympy, Rules, Unreadable, equal
+from curator.maths.compare import Unreadable, equal
+from curator.maths.plain import NeedsSympy
 from curator.maths.pool import Pair, Reply, shared
+from curator.maths.rules import Rules
 
-VERIFIER = "math/1"
+VERIFIER = "math/2"
 
 
 class Verdict(NamedTuple):
@@ -18,25 +20,49 @@ class Verdict(NamedTuple):
     detail: str | None = None
 
 
-def judge(pairs: Sequence[tuple[str, str]], *, strict: bool = False, limit_s: float = 5.0) -> list[Verdict]:
+def judge(
+    pairs: Sequence[tuple[str, str]],
+    *,
+    strict: bool = False,
+    limit_s: float = 5.0,
+    rules: Rules | Sequence[Rules] | None = None,
+    workers: int = 1,
+) -> list[Verdict]:
     """Compare (reference, predicted) pairs; equal pairs are compared once. Blocks; call it in a thread from asyncio.
 
-    `correct` may come from equal text; `incorrect` only from the full comparison of both values.
+    `correct` may come from equal text; `incorrect` only from a proof or the full comparison of both values.
+
+    Args:
+        pairs: answers as written; anything but text is refused by name.
+        strict: shorthand for `rules=Rules(strict)`.
+        limit_s: CPU seconds a comparison may take.
+        rules: conventions and tolerances of all pairs, or one for each pair; overrides `strict`.
+        workers: processes that compare hard pairs at the same time.
+
+    Raises:
+        ValueError: as many `rules` as pairs are needed, and the limits must be positive.
     """
-    rules = Rules(strict)
-    done: dict[tuple[str, str], Verdict] = {}
-    hard: list[tuple[str, str]] = []
-    for pair in dict.fromkeys(pairs):
+    if rules is not None and not isinstance(rules, Rules) and len(rules) != len(pairs):
+        msg = f"{len(rules)} rules for {len(pairs)} pairs: give one for all or one for each"
+        raise ValueError(msg)
+    if not limit_s > 0 or workers < 1:
+        msg = f"limit_s {limit_s} and workers {workers} must be positive"
+        raise ValueError(msg)
+    each = [rules or Rules(strict)] * len(pairs) if rules is None or isinstance(rules, Rules) else rules
+    tasks = [(g, p, r) for (g, p), r in zip(pairs, each, strict=True)]
+    done: dict[tuple[str, str, Rules], Verdict] = {}
+    hard: list[tuple[str, str, Rules]] = []
+    for task in dict.fromkeys(tasks):
         try:
-            done[pair] = _verdict(Reply(equal(*pair, rules)))
+            done[task] = _verdict(Reply(equal(*task)))
         except NeedsSympy:
-            hard.append(pair)
+            hard.append(task)
         except Unreadable as e:
-            done[pair] = _verdict(Reply(None, f"{e.side} does not parse", e.why))
+            done[task] = _verdict(Reply(None, f"{e.side} does not parse", e.why))
     if hard:
-        replies = shared().ask([Pair(g, p, strict, limit_s) for g, p in hard])
+        replies = shared(workers).ask([Pair(g, p, r, limit_s) for g, p, r in hard])
         done.update(zip(hard, map(_verdict, replies), strict=True))
-    return [done[p] for p in pairs]
+    return [done[t] for t in tasks]
 
 
 def _verdict(reply: Reply) -> Verdict:

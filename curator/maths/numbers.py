@@ -12,6 +12,7 @@ _DECIMAL = rf"(?:(?:{_GROUPED}|{_INT})(?:\.\d*)?|\.\d+)"
 _NUMBER = re.compile(rf"([+-]*)({_DECIMAL})")
 _FRAC = re.compile(rf"([+-]*)(?:({_INT})\+?)?\\frac\{{([+-]?{_DECIMAL})\}}\{{([+-]?{_DECIMAL})\}}")
 _SLASH = re.compile(rf"([+-]*)\(?({_DECIMAL})\)?/\(?({_DECIMAL})\)?")
+_REPEATING = re.compile(r"([+-]*)(\d*)\.(\d*)\\(?:overline|bar|dot)\{(\d+)\}")
 _MIXED_SLASH = re.compile(rf"([+-]*)({_INT})\s+({_INT})/({_INT})")
 _SCIENTIFIC = re.compile(rf"([+-]*)({_DECIMAL})(?:\\times|\\cdot|\*)10\^\{{?([+-]?\d{{1,3}})\}}?")
 
@@ -45,6 +46,9 @@ def rational(text: str) -> Fraction | None:
     if m := _SLASH.fullmatch(text):
         bottom = _value(m[3])
         return _sign(m[1]) * _value(m[2]) / bottom if bottom else None
+    if m := _REPEATING.fullmatch(text):
+        cut = Fraction(int((m[2] + m[3]) or "0"), 10 ** len(m[3]))
+        return _sign(m[1]) * (cut + Fraction(int(m[4]), (10 ** len(m[4]) - 1) * 10 ** len(m[3])))
     if m := _SCIENTIFIC.fullmatch(text):
         return _sign(m[1]) * _value(m[2]) * Fraction(10) ** int(m[3])
     return None
@@ -60,10 +64,3 @@ def digits_after_point(text: str) -> int | None:
     if not m or len((m[1] + m[2]).lstrip("0")) < 6:
         return None
     return len(m[2])
-
-
-def rounds_to(exact: Fraction, written: Fraction, decimals: int) -> bool:
-    """True where `written` (with `decimals` decimals) is `exact` rounded or cut, and `exact` has more decimals."""
-    if (exact * 10**decimals).denominator == 1:
-        return exact == written
-    return abs(exact - written) < Fraction(1, 10**decimals)

@@ -18,10 +18,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from curator.maths.rules import Rules
+
+SHARE = 24  # pairs a worker takes at a time where several work on one call
 RECYCLE = 20_000  # pairs before a worker is replaced: sympy's caches grow
 START_S = 120.0
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -34,7 +38,7 @@ class Pair:
 
     gold: str
     pred: str
-    strict: bool = False
+    rules: Rules = Rules()
     limit_s: float = 5.0
 
 
@@ -97,10 +101,7 @@ class _Worker:
 
     def serve(self, pairs: Sequence[Pair]) -> list[Reply]:
         """Answer pairs in order, until one hangs or kills the process: that one is answered here and is the last."""
-        pending = deque(
-            json.dumps({"gold": p.gold, "pred": p.pred, "strict": p.strict, "limit_s": p.limit_s}).encode() + b"\n"
-            for p in pairs
-        )
+        pending = deque(json.dumps(asdict(p)).encode() + b"\n" for p in pairs)
         replies: list[Reply] = []
         for p in pairs:
             reply = self._line(time.monotonic() + 6 * p.limit_s + 2, pending)
@@ -130,19 +131,28 @@ class _Worker:
 
 
 class Pool:
-    """At most `size` workers, started when needed; safe to use from many threads."""
+    """At most `size` workers at once, started when needed; safe to use from many threads."""
 
     def __init__(self, size: int = 1) -> None:
+        self.size = size
         self._free: list[_Worker] = []
         self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
 
     def ask(self, pairs: Sequence[Pair]) -> list[Reply]:
-        """Compare all pairs, one worker, in order. Every pair gets a reply.
+        """Compare all pairs, in order, on as many workers as are worth starting. Every pair gets a reply.
 
         Raises:
-            RuntimeError: the worker cannot be started at all.
+            RuntimeError: a worker cannot be started at all.
         """
+        n = min(self.size, 1 + len(pairs) // SHARE)
+        if n == 1:
+            return self._run(pairs)
+        with ThreadPoolExecutor(n) as threads:
+            chunks = [pairs[i : i + SHARE] for i in range(0, len(pairs), SHARE)]
+            return [r for replies in threads.map(self._run, chunks) for r in replies]
+
+    def _run(self, pairs: Sequence[Pair]) -> list[Reply]:
         replies: list[Reply] = []
         with self._slots:
             while len(replies) < len(pairs):
@@ -169,16 +179,19 @@ class Pool:
             w.kill()
 
 
-_shared: tuple[int, Pool] | None = None
+_shared: dict[int, Pool] = {}
+_owner = 0
 _guard = threading.Lock()
 
 
-def shared() -> Pool:
-    """The pool of this process (a fork gets its own)."""
-    global _shared
+def shared(size: int = 1) -> Pool:
+    """The pool with `size` workers of this process (a fork gets its own)."""
+    global _owner
     with _guard:
-        if _shared is None or _shared[0] != os.getpid():
-            pool = Pool()
-            _shared = (os.getpid(), pool)
-            atexit.register(pool.close)
-        return _shared[1]
+        if _owner != os.getpid():
+            _owner = os.getpid()
+            _shared.clear()  # a fork must not write into its parent's pipes
+        if size not in _shared:
+            _shared[size] = Pool(size)
+            atexit.register(_shared[size].close)
+        return _shared[size]

@@ -6,34 +6,33 @@ Only brackets and separators are read here; a leaf stays LaTeX and is sympy's bu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from curator.maths.clean import clean, squeeze
+from curator.maths.brackets import CLOSE, MAX_DEPTH, OPEN, TooDeep, bound, split, tokens
+from curator.maths.clean import Clean, clean, squeeze
 from curator.maths.numbers import rational
-
-MAX_DEPTH = 12
-MAX_ITEMS = 64
 
 Op = Literal["=", "<", ">", "<=", ">=", "!="]
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A formula without structure of its own; `percent` and `base` as in `Clean`."""
+    """A formula without structure of its own; `percent`, `base` and `unit` as in `Clean`."""
 
     latex: str
     percent: bool = False
     base: int | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Words, lower case, without punctuation: a name, yes/no, a choice letter."""
+    """Words, lower case, without punctuation: a name, yes/no, a choice letter; and the numbers among them."""
 
     words: str
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,20 +66,9 @@ class Relation:
 
 Shape = Leaf | Text | Group | Matrix | Relation
 
-_OPEN = {
-    "(": ")",
-    "[": "]",
-    "\\{": "\\}",
-    "{": "}",
-    "\\langle": "\\rangle",
-    "\\lfloor": "\\rfloor",
-    "\\lceil": "\\rceil",
-}
-_CLOSE = {*_OPEN.values()}
-_TOKEN = re.compile(r"\\begin\s*\{\w+\*?\}|\\end\s*\{\w+\*?\}|\\[A-Za-z]+|\\.|<=|>=|!=|==|.", re.S)
 _RELATIONS: dict[str, Op] = {
-    "=": "=", "==": "=", r"\equiv": "=", "<": "<", ">": ">", r"\le": "<=", r"\leqslant": "<=", "<=": "<=", r"\ge": ">=",
-    r"\geqslant": ">=", ">=": ">=", r"\ne": "!=", "!=": "!=", r"\approx": "=", r"\in": "=", r"\to": "=",
+    "=": "=", "==": "=", r"\equiv": "=", "<": "<", ">": ">", r"\le": "<=", "<=": "<=", r"\ge": ">=", ">=": ">=",
+    r"\ne": "!=", "!=": "!=", r"\approx": "=", r"\in": "=", r"\to": "=",
 }  # fmt: skip
 _MATRIX = re.compile(r"\\begin\s*\{([pbvBV]?matrix|smallmatrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\s*\{\1\}", re.S)
 _MATRIX_FENCE = re.compile(
@@ -90,6 +78,8 @@ _NAME = re.compile(
     r"\\?[A-Za-z]+(?:_?\{[^{}]*\}|_\w)?'*(?:\([^()]*\))?|\([A-Za-z](?:,\s?[A-Za-z])+\)|\\?[A-Za-z]+(?:\s[A-Za-z]+)*"
 )
 _WORD = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|hbox)\s*\{([^{}]*)\}")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\s*\{)?\s*(?:([AaPp])\.?\s*[Mm]\.?)\s*\}?")
+_NUMERAL = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z.]?")
 _FUNCTIONS = frozenset(
     [
@@ -119,63 +109,37 @@ _FUNCTIONS = frozenset(
 _CHOICE = re.compile(r"\(\s*([A-Ja-j])\s*\)\s*[.:]?\s*(?![-+*/^=_,]).*|([A-J])(?:[.:)](?:\s.*)?)?", re.S)
 
 
-class TooDeep(ValueError):
-    """The answer is nested deeper than `MAX_DEPTH` or has more than `MAX_ITEMS` items on a level."""
-
-
-def tokens(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield (token, position, depth before it) of LaTeX text."""
-    depth = 0
-    for m in _TOKEN.finditer(text):
-        t = m.group()
-        if t in _CLOSE or t.startswith("\\end"):
-            depth -= 1
-        yield t, m.start(), depth
-        if t in _OPEN or t.startswith("\\begin"):
-            depth += 1
-
-
-def split(text: str, separators: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Split at the separators outside all brackets; return the parts and the separators between them."""
-    parts, found, start = [], [], 0
-    for t, at, depth in tokens(text):
-        if depth <= 0 and t in separators:
-            parts.append(text[start:at].strip())
-            found.append(t)
-            start = at + len(t)
-    return [*parts, text[start:].strip()], found
-
-
 @lru_cache(maxsize=8192)
 def shape(answer: str) -> Shape:
     """Return the shape of an answer as written. Raises TooDeep."""
-    c = clean(answer)
-    return _shape(c.text, c.percent, c.base, 0)
+    return _shape(clean(answer), 0)
 
 
 def _item(text: str, depth: int) -> Shape:
-    c = clean(text)
-    return _shape(c.text, c.percent, c.base, depth + 1)
+    return _shape(clean(text), depth + 1)
 
 
-def _shape(s: str, percent: bool, base: int | None, depth: int) -> Shape:  # noqa: FBT001
+def _shape(c: Clean, depth: int) -> Shape:
+    s = c.text
     if depth > MAX_DEPTH:
         msg = f"answer is nested deeper than {MAX_DEPTH}"
         raise TooDeep(msg)
-    if base is not None or rational(s) is not None:
-        return Leaf(s, percent, base)
+    if c.base is not None or rational(s) is not None:
+        return Leaf(*c)
+    if m := _CLOCK.fullmatch(s):
+        return Text(f"{int(m[1])}:{m[2]} {(m[3] or '').lower()}".strip())
     if words := _words(s):
         return words
     if fenced := _MATRIX_FENCE.match(s):
         s = fenced[1]
     if m := _MATRIX.fullmatch(s):
         return _matrix(m[2], depth)
-    for part in (_union, _list, _relation, _bracketed):
+    for part in (_union, _list, _relation, _ratio, _bracketed):
         if (found := part(s, depth)) is not None:
             return found
     if (both := _plus_minus(s, depth)) is not None:
         return both
-    return Leaf(s, percent)
+    return Leaf(s, c.percent, None, c.unit)
 
 
 def _words(s: str) -> Text | None:
@@ -187,9 +151,10 @@ def _words(s: str) -> Text | None:
     if re.fullmatch(r"[A-J]", inner) and (marked or bare.startswith("(")):
         return Text(inner)
     if not _PROSE.fullmatch(inner):
-        prose = re.findall(r"[A-Za-z]{2,}", bare)
-        if len(prose) >= 4 and sum(map(len, prose)) > len(bare) / 2 and "\\" not in bare:
-            return Text(_plain(bare))
+        prose = [w for w in re.findall(r"[A-Za-z]{2,}", bare) if w not in _FUNCTIONS]
+        long = len(prose) >= 4 or any(len(w) >= 5 for w in prose)
+        if long and sum(map(len, prose)) > len(bare) / 2 and "\\" not in bare:
+            return Text(_plain(bare), tuple(_NUMERAL.findall(bare)))
         return None
     if marked or " " in inner or (len(inner) > 3 and inner.lower() not in _FUNCTIONS) or inner.lower() in {"yes", "no"}:
         return Text(_plain(inner)) if not (s.startswith("\\") and not marked) else None
@@ -210,14 +175,8 @@ def choice(answer: str) -> str | None:
 def _matrix(body: str, depth: int) -> Matrix:
     rows, _ = split(body, frozenset({"\\\\"}))
     cells = tuple(tuple(_item(c, depth) for c in split(r, frozenset("&"))[0]) for r in rows if r)
-    _bound(len(cells) * max((len(r) for r in cells), default=0))
+    bound(len(cells) * max((len(r) for r in cells), default=0))
     return Matrix(cells)
-
-
-def _bound(n: int) -> None:
-    if n > MAX_ITEMS:
-        msg = f"answer has {n} items, more than {MAX_ITEMS}"
-        raise TooDeep(msg)
 
 
 def _union(s: str, depth: int) -> Shape | None:
@@ -227,7 +186,7 @@ def _union(s: str, depth: int) -> Shape | None:
     lhs = re.match(r"^(\\?[A-Za-z]\w*)\s*(?:\\in|=)", parts[0])
     if lhs:
         parts[0] = parts[0][lhs.end() :]
-    _bound(len(parts))
+    bound(len(parts))
     return Group("union", tuple(_item(p, depth) for p in parts))
 
 
@@ -239,7 +198,7 @@ def _list(s: str, depth: int) -> Shape | None:
     parts = [p for p in parts if p and p not in {r"\ldots", r"\dots", "..."}]
     if not found or len(parts) < 2:
         return None
-    _bound(len(parts))
+    bound(len(parts))
     lhs = re.match(r"^((?:\\?[A-Za-z](?:_\w|_\{\w+\})?))\s*(?:\\in|=)\s*(?!.*=)", parts[0])
     if lhs and not any(t in _RELATIONS for p in parts[1:] for t, _, d in tokens(p) if d <= 0):
         parts[0] = parts[0][lhs.end() :]
@@ -262,10 +221,19 @@ def _relation(s: str, depth: int) -> Shape | None:
         if found == ["="] and parts[1] and not parts[0]:
             return _item(parts[1], depth)
         return None
-    _bound(len(parts))
+    bound(len(parts))
     ops = tuple(_RELATIONS[f] for f in found)
     name = squeeze(parts[0]) if set(ops) == {"="} and _is_name(parts[0]) else None
     return Relation(ops, tuple(_item(p, depth) for p in parts), name)
+
+
+def _ratio(s: str, depth: int) -> Shape | None:
+    """`2:3` or `a : b : c`; `2:3` and `4:6` are the same ratio only to some graders, not here."""
+    parts, found = split(s, frozenset({":", r"\colon"}))
+    if not found or not all(parts) or "|" in s:
+        return None
+    bound(len(parts))
+    return Group("tuple", tuple(_item(p, depth) for p in parts), ":", ":")
 
 
 def _is_name(s: str) -> bool:
@@ -276,7 +244,7 @@ def _is_name(s: str) -> bool:
 def _bracketed(s: str, depth: int) -> Shape | None:
     """`(a, b)`, `[a, b]`, `\\{a, b\\}`, `\\langle a, b \\rangle`, `{a}`, `(a)` when the brackets hold the whole."""
     every = list(tokens(s))
-    if len(every) < 2 or every[0][0] not in _OPEN or every[-1][2] != 0 or every[-1][0] not in _CLOSE:
+    if len(every) < 2 or every[0][0] not in OPEN or every[-1][2] != 0 or every[-1][0] not in CLOSE:
         return None
     if any(depth_ == 0 for _, _, depth_ in every[1:-1]):
         return None
@@ -286,7 +254,7 @@ def _bracketed(s: str, depth: int) -> Shape | None:
     inner = s[len(left) : every[-1][1]].strip()
     parts, found = split(inner, frozenset(",;"))
     parts = [p for p in parts if p]
-    _bound(len(parts))
+    bound(len(parts))
     if left == "\\{":
         if any(t in {"|", ":", r"\mid"} for t, _, d in tokens(inner) if d <= 0):
             return None

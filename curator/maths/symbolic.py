@@ -19,14 +19,21 @@ from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from sympy.core.function import AppliedUndef
 
-from curator.maths.compare import NeedsSympy, Rules, numbers_equal, plain_leaf
-from curator.maths.numbers import digits_after_point
+from curator.maths.arith import subscript
+from curator.maths.plain import NeedsSympy, plain_leaf, plain_relation
+from curator.maths.rules import Rules, numbers_equal, under
 from curator.maths.shape import Leaf, Relation
 
 MAX_DIGITS = 5_000  # of any number that is computed
 MAX_NODES = 2_000
 _CONFIG = ConversionConfig(lowercase_symbols=False)
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
+# The grammar adds `2(3)` and `(2)3` up to 5, and reads `\Gamma` as Euler's constant.
+_BESIDE = re.compile(
+    r"(?<![_^\d])\d+(?=\s*\()|\)(?=\s*(?:[\d(]|\\frac))|\\binom\s*\{[^{}]*\}\s*\{[^{}]*\}(?=\s*[\d(\\])"
+)
+_CAPITAL = re.compile(r"\\(Gamma|Upsilon)(?![A-Za-z])")
+_SUBSCRIPT = re.compile(r"_\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _POINTS = tuple(sympy.Rational(p, q) for p, q in ((17, 5), (29, 7), (43, 13), (61, 11), (71, 19), (83, 23), (97, 17)))
 
 
@@ -76,7 +83,8 @@ def _bound(e: Any) -> float:
 def parse(latex: str) -> Any:
     """Return the evaluated sympy expression of a leaf. Raises Unparsable, TooBig."""
     text = _DECIMAL.sub(_exact_decimal, latex.replace(r"\cdotp", r"\cdot"))
-    text = re.sub(r"(?<=[\w)}])\s*\*\*\s*", "^", text).replace("*", r" \cdot ")
+    text = _SUBSCRIPT.sub(_plain_subscript, text.replace("*", r" \cdot "))
+    text = _CAPITAL.sub(r" G_{\1}", _BESIDE.sub(r"\g<0> \\cdot ", text))
     if text.count("^") > 60 or len(re.findall(r"\\binom\s*\{?\d{4,}", text)):
         raise TooBig
     try:
@@ -96,12 +104,17 @@ def parse(latex: str) -> Any:
     return done.xreplace(calls).xreplace({f: sympy.Rational(str(f)) for f in done.atoms(sympy.Float)})
 
 
+def _plain_subscript(m: re.Match[str]) -> str:
+    name = subscript(m[1])
+    return f"_{{{name}}}" if name.isalnum() else m.group()
+
+
 def _exact_decimal(m: re.Match[str]) -> str:
     return rf"\frac{{{int(m[1] + m[2])}}}{{{10 ** len(m[2])}}}"
 
 
 def leaf_equal(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
-    """Compare two leaves: text and rationals first, then sympy. Raises Unparsable with the side, TooBig."""
+    """Compare two leaves: without sympy first. Raises Unparsable with the side, TooBig."""
     try:
         return plain_leaf(gold, pred, rules)
     except NeedsSympy:
@@ -126,26 +139,38 @@ def values_equal(a: Any, b: Any, gold: Leaf, pred: Leaf, rules: Rules) -> bool:
     """Compare two evaluated expressions under `rules`."""
     if a.is_Rational and b.is_Rational:
         return numbers_equal(Fraction(a.p, a.q), Fraction(b.p, b.q), gold, pred, rules)
-    scaled = (a / 100 if gold.percent else a), (b / 100 if pred.percent else b)
-    if identical(*scaled):
-        return True
-    if rules.strict:
-        return False
-    if gold.percent != pred.percent and identical(a, b):
-        return True
-    for exact, written, leaf in ((a, b, pred), (b, a, gold)):
-        decimals = digits_after_point(leaf.latex)
-        if decimals is not None and written.is_Rational and not exact.is_Rational and not exact.free_symbols:
-            return bool(abs(sympy.N(exact - written, 30)) < sympy.Rational(1, 10**decimals))
-    return identical(*_same_case(a, b))
+    b = _same_case(a, b)
+
+    def same(k: Fraction, m: Fraction) -> bool:
+        return identical(a * sympy.Rational(k), b * sympy.Rational(m))
+
+    def distance(side: Leaf, number: Fraction) -> tuple[Any, Any] | None:
+        return _distance(a if side is gold else b, number)
+
+    return bool(under(gold, pred, rules, same, distance))
 
 
-def _same_case(a: Any, b: Any) -> tuple[Any, Any]:
-    """Write symbols that differ only by upper and lower case alike, where neither side uses both."""
+def _distance(e: Any, number: Fraction) -> tuple[Any, Any] | None:
+    """Bounds of |e - number|: evaluated to 50 digits, taken as exact to 40. None for formulas with symbols."""
+    if e.free_symbols or e.is_Rational:
+        return None
+    try:
+        d = sympy.Abs(e - sympy.Rational(number)).evalf(50)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError, AttributeError):
+        return None
+    if not d.is_Float or d._prec <= 1:
+        return None
+    slack = Fraction(1, 10**40) * max(Fraction(1), abs(number))
+    exactly = Fraction(str(d))
+    return exactly - slack, exactly + slack
+
+
+def _same_case(a: Any, b: Any) -> Any:
+    """`b` with its symbols in the case of `a`, where they are the same letters and neither side uses both cases."""
     names = [{s.name.lower(): s for s in e.free_symbols} for e in (a, b)]
     if any(len(n) != len(e.free_symbols) for n, e in zip(names, (a, b), strict=True)) or set(names[0]) != set(names[1]):
-        return a, b
-    return a, b.xreplace({names[1][k]: names[0][k] for k in names[0]})
+        return b
+    return b.xreplace({names[1][k]: names[0][k] for k in names[0]})
 
 
 def identical(a: Any, b: Any) -> bool:
@@ -225,17 +250,16 @@ def relation_equal(gold: Relation, pred: Relation, rules: Rules) -> bool:
 
     Raises Unparsable, TooBig.
     """
-    if len(gold.ops) != len(pred.ops):
-        return False
+    try:
+        return plain_relation(gold, pred, rules)
+    except NeedsSympy:
+        pass
     if len(gold.ops) > 1:
         parts = zip(gold.parts, pred.parts, strict=True)
         return gold.ops == pred.ops and all(
             isinstance(g, Leaf) and isinstance(p, Leaf) and leaf_equal(g, p, rules) for g, p in parts
         )
-    flip = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
     op, other = gold.ops[0], pred.ops[0]
-    if op != other and flip.get(op) != other:
-        return False
     d, e = _difference(gold, "gold"), _difference(pred, "pred")
     if op != other:
         e = -e

@@ -34,12 +34,15 @@ def limits(seconds: float) -> None:
 
 
 def answer(pair: dict[str, Any]) -> dict[str, Any]:
-    """Compare one pair {gold, pred, strict}. Returns {equal: true|false|null, why}; why is null where decided."""
+    """Compare one pair {gold, pred, rules}. Returns {equal: true|false|null, why}; why is null where decided."""
     from curator.maths import symbolic
-    from curator.maths.compare import NeedsSympy, Rules, Unreadable, equal
+    from curator.maths.compare import Unreadable, equal
+    from curator.maths.plain import NeedsSympy
+    from curator.maths.rules import Rules
 
     try:
-        same = equal(pair["gold"], pair["pred"], Rules(pair["strict"]), symbolic.leaf_equal, symbolic.relation_equal)
+        rules = Rules(**pair["rules"])
+        same = equal(pair["gold"], pair["pred"], rules, symbolic.leaf_equal, symbolic.relation_equal)
     except symbolic.Unparsable as e:
         side, why = e.args if len(e.args) == 2 else ("pred", str(e))
         return {"equal": None, "why": f"{side} does not parse", "note": why}

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from curator.maths import symbolic
 from curator.maths.clean import clean
-from curator.maths.compare import NeedsSympy, Rules, Unreadable, equal
+from curator.maths.compare import Unreadable, equal
 from curator.maths.numbers import rational
+from curator.maths.plain import NeedsSympy
+from curator.maths.rules import Rules
 
 
 def same(gold: str, pred: str, *, strict: bool = False) -> bool:

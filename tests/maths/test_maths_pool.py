@@ -12,7 +12,7 @@ from curator.maths import pool as pools
 from curator.maths.judge import Verdict, judge
 from curator.maths.pool import Pair, Pool, Reply
 
-HARD = Pair(r"\sqrt{8}", r"2\sqrt{2}")
+HARD = Pair(r"\sin^2 x", r"1-\cos^2 x")  # nothing but sympy decides it
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def hanging(monkeypatch, body: str) -> None:
 
 
 def test_replies_keep_the_order_of_the_pairs(pool):
-    pairs = [Pair(r"\sqrt{8}", rf"{n}\sqrt{{2}}") for n in (1, 2, 3)]
+    pairs = [Pair(r"\sin^2 x", rf"{n}-\cos^2 x") for n in (0, 1, 2)]
     assert [r.equal for r in pool.ask(pairs)] == [False, True, False]
     assert pool.ask([]) == []
 
@@ -68,13 +68,13 @@ def test_a_worker_that_cannot_start_says_so(monkeypatch):
 
 
 def test_answers_larger_than_a_pipe_do_not_deadlock(pool):
-    replies = pool.ask([Pair("x+1", f"{n} words " * 300) for n in range(200)])
+    replies = pool.ask([Pair("x+1", f"{n} " + "words " * 300) for n in range(200)])
     assert [r.equal for r in replies] == [False] * 200
 
 
 def test_from_threads():
     found: list[list[Verdict]] = []
-    ask = [(r"\sqrt{8}", r"2\sqrt{2}"), ("x+1", "1+x"), ("x+1", "x+2")]
+    ask = [(HARD.gold, HARD.pred), ("x+1", "1+x"), (r"\sin^2 x", r"\cos^2 x")]
     threads = [threading.Thread(target=lambda: found.append(judge(ask))) for _ in range(4)]
     for t in threads:
         t.start()
@@ -89,10 +89,10 @@ def _in_child(pairs, out):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_from_daemonic_processes_forked_and_spawned(method):
-    judge([(r"\sqrt{8}", r"2\sqrt{2}")])  # the parent has a worker already: a fork must not use it
+    judge([(HARD.gold, HARD.pred)])  # the parent has a worker already: a fork must not use it
     ctx = multiprocessing.get_context(method)
     out = ctx.Queue()
-    child = ctx.Process(target=_in_child, args=([(r"\sqrt{12}", r"2\sqrt{3}")], out), daemon=True)
+    child = ctx.Process(target=_in_child, args=([(r"\cos^2 x", r"1-\sin^2 x")], out), daemon=True)
     child.start()
     assert out.get(timeout=120) == [Verdict("correct")]
     child.join()
@@ -130,7 +130,7 @@ def test_equal_pairs_are_compared_once(monkeypatch):
     asked = []
     monkeypatch.setattr(
         "curator.maths.judge.shared",
-        lambda: type("P", (), {"ask": lambda _s, p: asked.extend(p) or [Reply(True)] * len(p)})(),
+        lambda _n: type("P", (), {"ask": lambda _s, p: asked.extend(p) or [Reply(True)] * len(p)})(),
     )
-    judge([("x+1", "1+x")] * 5 + [("3", "3")] * 5)
+    judge([("\\sqrt{x^2}", "|x|")] * 5 + [("3", "3")] * 5)
     assert len(asked) == 1
