@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
 _SENTENCE = re.compile(r"[^.!?。！？\s][^.!?。！？]*(?:[.!?。！？]+|\Z)")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|Dr|Mr|Mrs|Ms|St|vs|No|Fig|Eq|Prof)\.|(?<=\d)\.(?=\d)")
+_HIGHLIGHT = re.compile(r"\*\*(?=\S)[^*\n]+(?<=\S)\*\*|(?<!\*)\*(?=[^\s*])[^*\n]+(?<=\S)\*(?!\*)")
 SCRIPTS = ("LATIN", "HAN", "KANA", "HANGUL", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "DEVANAGARI", "THAI")
 # Languages that their script tells apart from all other languages in wide use.
 LANGUAGES: Mapping[str, tuple[str, ...]] = {
@@ -62,7 +63,7 @@ def bullets(text: str, *, min: int | None = None, max: int | None = None) -> boo
 
 def highlights(text: str, *, min: int | None = None, max: int | None = None) -> bool:  # noqa: A002
     """Number of *highlighted* or **bold** parts."""
-    return _between(len(re.findall(r"\*\*[^*\n]+\*\*|(?<!\*)\*[^*\n]+\*(?!\*)", text)), min, max)
+    return _between(len(_HIGHLIGHT.findall(text)), min, max)
 
 
 def placeholders(text: str, *, min: int | None = None, max: int | None = None) -> bool:  # noqa: A002

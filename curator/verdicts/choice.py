@@ -55,6 +55,8 @@ def read(text: str, options: Options) -> tuple[frozenset[str], str | None]:
         return frozenset(by_text), None
     if by_text:
         return frozenset(), "several options have this text"
+    if _SEVERAL.fullmatch(said) or (re.fullmatch("[A-J]{2,10}", said) and "".join(sorted(set(said))) == said):
+        return frozenset(c for c in said if c in LETTERS), None
     if m := _LABELLED.fullmatch(said):
         letter = next(g for g in m.groups()[:4] if g)
         other = options.of_text(m.group(5))
@@ -63,8 +65,6 @@ def read(text: str, options: Options) -> tuple[frozenset[str], str | None]:
         return frozenset(letter), None
     if m := _REASONED.fullmatch(said):
         return frozenset(m.group(1)), None
-    if _SEVERAL.fullmatch(said) or (re.fullmatch("[A-J]{2,10}", said) and "".join(sorted(set(said))) == said):
-        return frozenset(c for c in said if c in LETTERS), None
     return frozenset(), None
 
 
