@@ -139,53 +139,83 @@ def find_words(
     Returns:
         The number of words.
     """
-    count = 0
-    places = starts.size > 0
-    one = np.uint64(1)
+    count = np.int64(0)
     ends[0] = 0
     for row in range(offsets.size - 1):
-        # Unsigned places: numba wraps negative indices around, which costs a fifth of this loop.
-        first, last = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-        i = first
-        while i < last:
-            begin = i
-            h = _START
-            while i < last:
-                c = data[i]
-                if c < 128:
-                    low = ascii[c]
-                    if low == 0:
-                        break
-                    h = (h ^ np.uint64(low)) * _PRIME
-                    i += one
-                    continue
-                point, width = decode(data, np.int64(i), np.int64(last))
-                put = fold[point]
-                if put == 0:
-                    break
-                if put > 0:
-                    h = (h ^ np.uint64(put)) * _PRIME
-                else:
-                    for k in range(bounds[-put - 1], bounds[-put]):
-                        h = (h ^ np.uint64(more[k])) * _PRIME
-                i += np.uint64(width)
-            if i > begin:
-                hashes[count] = finish(h)
-                if places:
-                    starts[count], stops[count] = begin - first, i - first
-                count += 1
-            while i < last:  # to the next word
-                c = data[i]
-                if c < 128:
-                    if ascii[c] != 0:
-                        break
-                    i += one
-                    continue
-                point, width = decode(data, np.int64(i), np.int64(last))
-                if fold[point] != 0:
-                    break
-                i += np.uint64(width)
+        first, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        high = np.uint8(0)
+        for i in range(first, last):
+            high |= data[i]
+        if high < 128 and starts.size == 0:
+            count = _plain(data[first:last], ascii, hashes, count)
+        else:
+            count = _any(data[first:last], ascii, fold, more, bounds, hashes, count, starts, stops)
         ends[row + 1] = count
+    for k in range(count):
+        hashes[k] = finish(hashes[k])
+    return count
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
+    """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest."""
+    h, count = _START, np.uint64(start)  # unsigned: numba wraps negative indices around, at a price
+    inside = np.uint64(0)
+    for c in data:
+        low = np.uint64(ascii[c])
+        word = np.uint64(low != 0)
+        count += inside & ~word
+        h = ((h if inside else _START) ^ low) * _PRIME
+        hashes[count] = h
+        inside = word
+    return np.int64(count + inside)
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _any(
+    data: Any, ascii: Any, fold: Any, more: Any, bounds: Any, hashes: Any, count: Any, starts: Any, stops: Any
+) -> Any:  # pragma: no cover - compiled
+    """Words of one row of any script, with their places where asked."""
+    places = starts.size > 0
+    i, last, one = np.uint64(0), np.uint64(data.size), np.uint64(1)
+    while i < last:
+        begin = i
+        h = _START
+        while i < last:
+            c = data[i]
+            if c < 128:
+                low = ascii[c]
+                if low == 0:
+                    break
+                h = (h ^ np.uint64(low)) * _PRIME
+                i += one
+                continue
+            point, width = decode(data, np.int64(i), np.int64(last))
+            put = fold[point]
+            if put == 0:
+                break
+            if put > 0:
+                h = (h ^ np.uint64(put)) * _PRIME
+            else:
+                for k in range(bounds[-put - 1], bounds[-put]):
+                    h = (h ^ np.uint64(more[k])) * _PRIME
+            i += np.uint64(width)
+        if i > begin:
+            hashes[count] = h
+            if places:
+                starts[count], stops[count] = begin, i
+            count += 1
+        while i < last:  # to the next word
+            c = data[i]
+            if c < 128:
+                if ascii[c] != 0:
+                    break
+                i += one
+                continue
+            point, width = decode(data, np.int64(i), np.int64(last))
+            if fold[point] != 0:
+                break
+            i += np.uint64(width)
     return count
 
 
