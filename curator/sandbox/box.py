@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 
 from curator.sandbox import kernel, seccomp
 
@@ -44,7 +45,8 @@ def enter(limits: Limits, folder: str | None) -> None:
         kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, options)
         socket.sethostname("sandbox")
     os.chdir(folder or "/tmp")
-    _environment(folder or "/tmp")
+    if folder:
+        environment(folder)
     _resources(limits, isolated=folder is None)
     if folder is None:
         _become_nobody()
@@ -54,7 +56,8 @@ def enter(limits: Limits, folder: str | None) -> None:
     _filter(required=folder is None)
 
 
-def _environment(home: str) -> None:
+def environment(home: str) -> None:
+    """Leave nothing of the host's environment."""
     os.environ.clear()
     os.environ.update({"HOME": home, "TMPDIR": home, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"})
 
@@ -100,12 +103,18 @@ def _become_nobody() -> None:
 
 def _filter(*, required: bool) -> None:
     try:
-        column = kernel.machine()
-        if column is None:
-            msg = "no list of system calls for this processor"
-            raise OSError(msg)
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.install_filter(seccomp.build(column, os.getpid()))
+        kernel.install_filter(filter_of(os.getpid()))
     except (OSError, AttributeError):
         if required:
             raise
+
+
+@lru_cache(maxsize=1)
+def filter_of(pid: int) -> bytes:
+    """The list of system calls for a process that sees itself as `pid`: 1 with isolation, so it is built once."""
+    column = kernel.machine()
+    if column is None:
+        msg = "no list of system calls for this processor"
+        raise OSError(msg)
+    return seccomp.build(column, pid)

@@ -34,6 +34,7 @@ class Box:
         self.keeper = keeper
         self.number = number
         self.done = done
+        self.over = False
         text = Path(f"/proc/self/fdinfo/{done}").read_text("ascii")
         self.pid = int(text.partition("\nPid:")[2].split()[0])
 
@@ -52,12 +53,18 @@ class Box:
             signal.pidfd_send_signal(self.done, signal.SIGKILL)
 
     def end(self) -> tuple[int, float]:
-        """Kill it where it still runs; return its exit code (negative: a signal) and CPU seconds."""
+        """Kill it where it still runs; wait; return its exit code (negative: a signal) and CPU seconds."""
         self.kill()
-        try:
-            return self.keeper.ended(self.number)
-        finally:
-            os.close(self.done)
+        code = self.keeper.ended(self.number)
+        self.over = True
+        return code
+
+    def leave(self) -> None:
+        """Kill it where it still runs and forget it: the kernel takes a while to clear namespaces away."""
+        if not self.over:
+            self.kill()
+            self.keeper.forget(self.number)
+        os.close(self.done)
 
 
 class Keeper:
@@ -75,6 +82,7 @@ class Keeper:
         self.lock = threading.Lock()
         self.next = 0
         self.told: dict[int, tuple[int, float]] = {}
+        self.forgotten: set[int] = set()
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel = mine
         root = tempfile.mkdtemp(prefix="curator-root-")
@@ -139,7 +147,10 @@ class Keeper:
             raise OSError(msg)
         message: dict[str, Any] = json.loads(data)
         if "status" in message:
-            self.told[message["id"]] = (message["status"], message["cpu"])
+            if message["id"] in self.forgotten:
+                self.forgotten.discard(message["id"])
+            else:
+                self.told[message["id"]] = (message["status"], message["cpu"])
         return message, received
 
     def ended(self, number: int) -> tuple[int, float]:
@@ -152,6 +163,12 @@ class Keeper:
                     msg = f"the sandbox server died: {e}"
                     raise RuntimeError(msg) from None
             return self.told.pop(number)
+
+    def forget(self, number: int) -> None:
+        """Do not keep how a box ended."""
+        with self.lock:
+            if self.told.pop(number, None) is None:
+                self.forgotten.add(number)
 
     @property
     def alive(self) -> bool:

@@ -58,7 +58,7 @@ _CONDITIONAL = {
 }
 _ARCHES = (0xC000003E, 0xC00000B7)
 _ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
-_LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _JUMP, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x05, 0x06
 _ARGUMENT = 16  # offset of the first argument's low half
 _THREAD, _NAMESPACES = 0x10000, 0x7E020000
 _AF_UNIX, _TIOCSTI, _TIOCLINUX = 1, 0x5412, 0x541C
@@ -75,16 +75,25 @@ def _numbers(table: str, column: int) -> list[int]:
 
 
 def build(column: int, pid: int) -> bytes:
-    """Return the filter for processor `column` (0 x86-64, 1 ARM64) and the process `pid`, as it sees itself."""
-    out = [_op(_LOAD, 4), _op(_EQUAL, _ARCHES[column], 1, 0), _op(_RETURN, _KILL), _op(_LOAD, 0)]
-    for number in _numbers(_ALLOWED, column):
-        out += [_op(_EQUAL, number, 0, 1), _op(_RETURN, _ALLOW)]
-    for name, numbers in _CONDITIONAL.items():
-        block = _conditional(name, pid)
-        out += [_op(_EQUAL, numbers[column], 0, len(block)), *block]
-    for number in _numbers(_REFUSED, column):
-        out += [_op(_EQUAL, number, 0, 1), _op(_RETURN, _EPERM)]
-    return b"".join([*out, _op(_RETURN, _ENOSYS)])
+    """Return the filter for processor `column` (0 x86-64, 1 ARM64) and the process `pid`, as it sees itself.
+
+    A binary search by number: the kernel tries every number once when a filter is installed.
+    """
+    verdicts = {n: [_op(_RETURN, _ALLOW)] for n in _numbers(_ALLOWED, column)}
+    verdicts |= {n: [_op(_RETURN, _EPERM)] for n in _numbers(_REFUSED, column)}
+    verdicts |= {numbers[column]: _conditional(name, pid) for name, numbers in _CONDITIONAL.items()}
+    head = [_op(_LOAD, 4), _op(_EQUAL, _ARCHES[column], 1, 0), _op(_RETURN, _KILL), _op(_LOAD, 0)]
+    return b"".join([*head, *_search(sorted(verdicts.items()))])
+
+
+def _search(verdicts: list[tuple[int, list[bytes]]]) -> list[bytes]:
+    """Instructions that find a number among sorted ones. Far halves are reached by a long jump."""
+    if len(verdicts) == 1:
+        number, block = verdicts[0]
+        return [_op(_EQUAL, number, 0, len(block)), *block, _op(_RETURN, _ENOSYS)]
+    middle = len(verdicts) // 2
+    low, high = _search(verdicts[:middle]), _search(verdicts[middle:])
+    return [_op(_AT_LEAST, verdicts[middle][0], 0, 1), _op(_JUMP, len(low)), *low, *high]
 
 
 def _conditional(name: str, pid: int) -> list[bytes]:

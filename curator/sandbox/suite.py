@@ -224,7 +224,9 @@ def _asserted(cases: list[Case], entry_point: str | None) -> Suite:
     used = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     made = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     made |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    made |= {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    made |= {
+        (a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names
+    }
     made |= {n.arg for n in nodes if isinstance(n, ast.arg)}
     names = tuple(dict.fromkeys(n for n in used if n not in made or n == entry_point))
     return Suite("assert", tuple(cases), "", entry_point, names, _entries(cases, names, entry_point))

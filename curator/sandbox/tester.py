@@ -150,15 +150,15 @@ def _exception(reply: dict[str, Any]) -> BaseException:
     """The same built-in exception where there is one, so that tests of exceptions work."""
     names = [n for n in reply["error"] if isinstance(n, str)] or ["Exception"]
     text = str(reply.get("text"))
-    missing = reply.get("missing")
+    missing = reply["missing"] if isinstance(reply.get("missing"), str) else None
     for name in names:
         kind = getattr(builtins, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (Exception, ModuleNotFoundError):
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception:
             made = type(names[0], (ProgramError, kind), {})
             with contextlib.suppress(TypeError):  # UnicodeDecodeError and its like want more
-                error: BaseException = made(names[0], text)
+                error: BaseException = made(names[0], text, missing)
                 return error
-    return ProgramError(names[0], text, missing if isinstance(missing, str) else None)
+    return ProgramError(names[0], text, missing)
 
 
 def _about(remote: Remote) -> dict[str, Any]:

@@ -22,7 +22,8 @@ import sys
 import tempfile
 from typing import Any
 
-from curator.sandbox.box import NAMESPACES, Limits, enter
+from curator.sandbox.box import NAMESPACES, Limits, enter, environment, filter_of
+from curator.sandbox.kernel import close_from
 
 KEPT = 3  # descriptors 0 to 2 lead nowhere until a box replaces them
 
@@ -73,11 +74,13 @@ def _isolate(root: str) -> None:
     os.setresuid(0, 0, 0)
     child = os.fork()
     if child:
-        os.closerange(KEPT, 256)
+        kernel.close_from(KEPT)
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 127)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     tree.build(root)
+    environment("/tmp")
+    filter_of(1)
 
 
 def _map_users(pid: int) -> None:
@@ -228,11 +231,9 @@ def _child(order: dict[str, Any], fds: list[int], folder: str | None) -> None:
     code = 70
     try:
         signal.set_wakeup_fd(-1)
-        for number in range(1, signal.NSIG):
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         with contextlib.suppress(OSError):
             os.setsid()
         _place(fds, order["fds"])
@@ -254,7 +255,7 @@ def _place(fds: list[int], numbers: list[int]) -> None:
     for descriptor, number in zip(safe, numbers, strict=True):
         os.dup2(descriptor, number)
     keep = max([2, *numbers])
-    os.closerange(keep + 1, 1024)
+    close_from(keep + 1)
     for number in range(3, keep):
         if number not in numbers:
             with contextlib.suppress(OSError):
