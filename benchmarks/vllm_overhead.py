@@ -95,7 +95,7 @@ async def in_process(model: str, folder: str, size: tuple[int, ...]) -> dict:
     settings = {"model": model, "dtype": "float32", "max_context": CONTEXT, "max_num_seqs": 64, "enforce_eager": True}
     engine = open_engine("v", "vllm", settings, store=Store(folder))
     await through_us(engine, requests(1, 1, 999))
-    raw = engine.raw
+    raw = engine.inner
     sides = {"bare": lambda r: bare(raw._llm, raw.chat, r), "curator": lambda r: through_us(engine, r)}
     try:
         return await compare("in process", sides, size)

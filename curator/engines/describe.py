@@ -98,7 +98,7 @@ def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
             f"pip install '{DISTRIBUTION}[{kind.extra}]'"
         )  # fmt: skip
     if name == "openai":
-        from curator.engines.openai import check_settings
+        from curator.engines.openai_talk import check_settings
 
         out += check_settings(settings)
     model = str(settings.get("model") or "")
@@ -153,7 +153,7 @@ def price_for(name: str, settings: Mapping[str, Any], path: str | None = None) -
     listed = price_of(model, prices)
     if listed is not None:
         return listed, ""
-    from curator.engines.openai import base_url_of, is_local
+    from curator.engines.openai_talk import base_url_of, is_local
 
     if name != "openai" or is_local(base_url_of(settings)):
         return Price(0.0, 0.0, version), ""

@@ -96,19 +96,24 @@ def parse(body: Any, request: Request) -> list[Completion]:
     Raises:
         Broken: it is not a usable response.
     """
-    if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not isinstance(choices, list) or not choices:
         raise Broken(_what_else(body))
-    choices = body["choices"]
-    if len(choices) > 1:
-        choices = sorted(choices, key=lambda c: c.get("index", 0))
-    usage = body.get("usage") or {}
-    prompt = int(usage.get("prompt_tokens") or 0)
     try:
-        parts = [_choice(c, request) for c in choices[: request.n]]
-    except (KeyError, TypeError, AttributeError) as e:
+        if len(choices) > 1:
+            choices = sorted(choices, key=lambda c: c.get("index", 0))[: request.n]
+        usage = body.get("usage") or {}
+        prompt = int(usage.get("prompt_tokens") or 0)
+        total = int(usage.get("completion_tokens") or 0)
+        parts = [_choice(c, request) for c in choices]
+    except (KeyError, TypeError, AttributeError, ValueError) as e:
         msg = f"a choice without a message ({e!r})"
         raise Broken(msg) from e
-    counts = _counts(parts, choices, usage)
+    if len(parts) == 1:
+        text, finish, logprobs, tokens = parts[0]
+        count = total or len(logprobs or ()) or (len(text) + 3) // 4
+        return [Completion(text, finish, count, prompt, logprobs, tokens)]
+    counts = _counts(parts, choices, total)
     return [
         Completion(text, finish, n, prompt, logprobs, tokens)
         for (text, finish, logprobs, tokens), n in zip(parts, counts, strict=True)
@@ -123,9 +128,10 @@ def _choice(choice: Mapping[str, Any], request: Request) -> _Part:
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     finish = _FINISH.get(choice.get("finish_reason") or "", "stop")
-    if content is None and not thinking and finish == "stop" and not message.get("refusal"):
-        content = ""
     text = fold(thinking, content or message.get("refusal") or "", request.prefix, cut=finish == "length")
+    if not isinstance(text, str):
+        msg = "content is not text"
+        raise TypeError(msg)
     matched = choice.get("stop_reason", choice.get("matched_stop"))
     if isinstance(matched, str) and matched in request.sampling.stop and not text.endswith(matched):
         text += matched
@@ -150,12 +156,9 @@ def fold(thinking: str | None, content: str, prefix: str, *, cut: bool) -> str:
     return f"{head}{gap}{THINK_CLOSE}\n\n{content}"
 
 
-def _counts(parts: list[_Part], choices: list[Mapping[str, Any]], usage: Mapping[str, Any]) -> list[int]:
-    """Return the tokens of each sample: counted by the server, or its sum split by length of text."""
-    total = int(usage.get("completion_tokens") or 0)
-    if len(parts) == 1:
-        return [total or len(parts[0][2] or ()) or (len(parts[0][0]) + 3) // 4]
-    ids = [c.get("token_ids") for c in choices[: len(parts)]]
+def _counts(parts: list[_Part], choices: list[Mapping[str, Any]], total: int) -> list[int]:
+    """Return the tokens of each of several samples: counted by the server, or its sum split by length of text."""
+    ids = [c.get("token_ids") for c in choices]
     if all(isinstance(i, list) for i in ids):
         return [len(i) for i in ids if i is not None]
     if all(p[2] is not None for p in parts):

@@ -69,18 +69,19 @@ class Pacer:
         """
         if self._fatal:
             raise self._fatal
-        if self._waiting or not self._free():
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            self._wake()
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled() and place.exception() is None:
-                    self._leave()  # given a place and cancelled in the same moment
-                raise
-        else:
+        now = self._clock()
+        if not self._waiting and self._free(now):
             self.in_flight += 1
+            return now
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._wake()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._leave()  # given a place and cancelled in the same moment
+            raise
         return self._clock()
 
     def release(self, _started: float) -> None:
@@ -158,9 +159,9 @@ class Pacer:
             self._cut_at = self._clock()
             self._growing = False
 
-    def _free(self) -> bool:
+    def _free(self, now: float) -> bool:
         room = 1 if self.broken else int(self.limit)
-        return self.in_flight < room and self._clock() >= self._not_before
+        return self.in_flight < room and now >= self._not_before
 
     def _leave(self) -> None:
         self.in_flight -= 1
@@ -168,12 +169,13 @@ class Pacer:
             self._wake()
 
     def _wake(self) -> None:
-        while self._waiting and self._free():
+        now = self._clock()
+        while self._waiting and self._free(now):
             place = self._waiting.popleft()
             if not place.done():
                 self.in_flight += 1
                 place.set_result(None)
-        wait = self._not_before - self._clock()
+        wait = self._not_before - now
         if self._waiting and wait > 0 and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 

@@ -43,9 +43,8 @@ class Head(NamedTuple):
 
 def frame(key: bytes, payload: bytes, asked: int, *, cut: bool) -> bytes:
     """Return one record as bytes."""
-    body = _BODY.pack(len(payload), asked, cut, key)
-    crc = zlib.crc32(payload, zlib.crc32(body))
-    return b"".join((MAGIC, crc.to_bytes(4, "little"), body, payload))
+    crc = zlib.crc32(payload, zlib.crc32(_BODY.pack(len(payload), asked, cut, key)))
+    return HEAD.pack(MAGIC, crc, len(payload), asked, cut, key) + payload
 
 
 def scan(path: Path, start: int = 0) -> Iterator[Head]:

@@ -8,7 +8,6 @@ seconds (no fsync).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import socket
@@ -21,7 +20,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from curator.engines import segments
-from curator.engines.protocol import Completion, Request, TextScore
 from curator.errors import OutputError
 
 _SHIFT = 40  # a place is file number << 40 | offset (segment) or row (Parquet)
@@ -29,77 +27,12 @@ _LOST_CHECK = 60.0  # seconds between looks whether our segment still lies in it
 
 
 class Record(NamedTuple):
-    """One stored answer. `asked`: the `max_tokens` it was asked with; `payload`: see `pack` and `pack_score`."""
+    """One stored answer. `asked`: the `max_tokens` it was asked with; `payload`: see `answers`."""
 
     key: bytes
     asked: int
     cut: bool
     payload: Mapping[str, Any]
-
-
-def keys(identity: Mapping[str, str], request: Request) -> list[bytes]:
-    """Return the key of each sample of `request`: 16 bytes of SHA-256 over canonical JSON.
-
-    In it: identity of the engine, messages, prefix, sampling without `max_tokens`, the logprobs flag, sample number.
-    Not in it: `request.key`, `max_tokens`, `n`.
-
-    Raises:
-        TypeError: the text is not valid Unicode (a lone surrogate).
-    """
-    s = request.sampling
-    body = [
-        identity,
-        [[m.role, m.content] for m in request.messages],
-        request.prefix,
-        [float(s.temperature), float(s.top_p), s.top_k, s.stop, s.bad_words, s.seed],
-        request.logprobs,
-    ]
-    base = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
-    out = []
-    for i in range(request.first_sample, request.first_sample + request.n):
-        one = base.copy()
-        one.update(b"#%d" % i)
-        out.append(one.digest()[:16])
-    return out
-
-
-def score_key(identity: Mapping[str, str], request: Request, text: str) -> bytes:
-    """Return the key of the score of `text` as the answer to the messages of `request`."""
-    body = [identity, "score", [[m.role, m.content] for m in request.messages], text]
-    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()[:16]
-
-
-def pack(c: Completion, engine: str, model: str) -> dict[str, Any]:
-    """Return a completion as the payload of a record, with the engine and the model it came from."""
-    out: dict[str, Any] = {
-        "text": c.text, "finish": c.finish_reason, "n": c.n_tokens, "prompt": c.n_prompt_tokens,
-        "engine": engine, "model": model, "at": int(time.time()),
-    }  # fmt: skip
-    if c.logprobs is not None:
-        out["logprobs"], out["tokens"] = c.logprobs, c.logprob_tokens
-    return out
-
-
-def unpack(p: Mapping[str, Any]) -> Completion:
-    """Return the completion of a payload, marked `cached`."""
-    logprobs, tokens = p.get("logprobs"), p.get("tokens")
-    return Completion(
-        p["text"], p["finish"], p["n"], p["prompt"],
-        None if logprobs is None else tuple(logprobs), None if tokens is None else tuple(tokens), cached=True,
-    )  # fmt: skip
-
-
-def pack_score(s: TextScore, engine: str, model: str) -> dict[str, Any]:
-    """Return a score as the payload of a record."""
-    return {
-        "score": s.logprobs, "tokens": s.tokens, "offsets": s.offsets, "truncated": s.truncated,
-        "engine": engine, "model": model, "at": int(time.time()),
-    }  # fmt: skip
-
-
-def unpack_score(p: Mapping[str, Any]) -> TextScore:
-    """Return the score of a payload."""
-    return TextScore(tuple(p["tokens"]), tuple(p["score"]), tuple(p["offsets"]), p["truncated"])
 
 
 class Store:
@@ -123,7 +56,7 @@ class Store:
         self._tables: OrderedDict[tuple[str, int], Any] = OrderedDict()
         self._out: int | None = None
         self._name = ""
-        self._end = 0
+        self._place = self._end = 0
         self._looked = 0.0
         if self.path.exists() and not self.path.is_dir():
             msg = f"response store {self.path} is a file; give a folder"
@@ -178,15 +111,15 @@ class Store:
         data = segments.frame(key, orjson.dumps(payload), min(max_tokens, 0xFFFFFFFF), cut=cut)
         try:
             fd = self._writer()
-            written = os.write(fd, data)
-            while written < len(data):
+            written, size = os.write(fd, data), len(data)
+            while written < size:
                 written += os.write(fd, data[written:])
         except OSError as e:
             self._drop_writer()  # a half-written record ends this segment; readers skip it
             msg = f"response store {self.path} cannot be written ({e.strerror}); free the disk or name another folder"
             raise OutputError(msg) from e
-        self._index[key] = self._number(self._name) << _SHIFT | (self._end + segments.HEAD.size)
-        self._end += len(data)
+        self._index[key] = self._place + self._end + segments.HEAD.size
+        self._end += size
 
     def close(self) -> None:
         """Close all files. The store can be used again afterwards."""
@@ -207,7 +140,7 @@ class Store:
             self._name = segment_name()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
             self._out = os.open(self.path / self._name, flags, 0o644)
-            self._end, self._looked = 0, now
+            self._place, self._end, self._looked = self._number(self._name) << _SHIFT, 0, now
         return self._out
 
     def _drop_writer(self) -> None:

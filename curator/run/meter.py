@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from curator.engines.around import Around
 from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
 from curator.pipeline import Pipeline
 
@@ -28,37 +29,6 @@ def tally() -> Iterator[Usage]:
         yield usage
     finally:
         _TALLY.reset(token)
-
-
-class Around:
-    """An engine around another: who it is and what it can do is the inner engine's."""
-
-    inner: Engine
-
-    @property
-    def alias(self) -> str:
-        """The name the pipeline gives it."""
-        return self.inner.alias
-
-    @property
-    def model(self) -> str:
-        """Model name and revision."""
-        return self.inner.model
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """What decides the text beside the request."""
-        return self.inner.identity
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What it can do."""
-        return self.inner.capabilities
-
-    @property
-    def max_context(self) -> int | None:
-        """Longest prompt plus completion, in tokens."""
-        return self.inner.max_context
 
 
 class Meter(Around):
@@ -83,11 +53,13 @@ class Meter(Around):
     @property
     def concurrency(self) -> int:
         """Requests that keep the engine busy: what it says itself, or what is behind it, else `CONCURRENCY`."""
-        for engine in (self.inner, getattr(self.inner, "raw", None)):
+        engine: Any = self.inner
+        while engine is not None:
             for name in ("concurrency", "max_concurrency"):
                 found = getattr(engine, name, None)
                 if isinstance(found, int) and found > 0:
                     return found
+            engine = getattr(engine, "inner", None)
         return CONCURRENCY
 
     async def generate(self, request: Request) -> list[Completion]:
@@ -102,27 +74,28 @@ class Meter(Around):
         self._add({"requests": 1, "tokens_in": len(found.tokens)})
         return found
 
-    def count_tokens(self, text: str) -> int:
-        """Tokens of `text`."""
-        return self.inner.count_tokens(text)
-
     async def close(self) -> None:
         """Nothing: the run closes what it opened."""
 
     def _count(self, found: list[Completion]) -> None:
-        new = [c for c in found if not c.cached]
+        cached = tokens_in = tokens_out = errors = new_in = new_out = 0
+        for c in found:
+            tokens_out += c.n_tokens
+            tokens_in = max(tokens_in, c.n_prompt_tokens)
+            errors += c.finish_reason == "error"
+            if c.cached:
+                cached += 1
+            else:
+                new_out += c.n_tokens
+                new_in = max(new_in, c.n_prompt_tokens)
         use: Use = {
-            "requests": len(found),
-            "cached": len(found) - len(new),
-            "tokens_in": max((c.n_prompt_tokens for c in found), default=0),
-            "tokens_out": sum(c.n_tokens for c in found),
-            "errors": sum(c.finish_reason == "error" for c in found),
-        }
+            "requests": len(found), "cached": cached, "errors": errors,
+            "tokens_in": tokens_in, "tokens_out": tokens_out,
+        }  # fmt: skip
         if self._price:
             a, b = self._price
-            use["cost"] = (a * use["tokens_in"] + b * use["tokens_out"]) / 1e6
-            prompt = max((c.n_prompt_tokens for c in new), default=0)
-            use["paid"] = (a * prompt + b * sum(c.n_tokens for c in new)) / 1e6
+            use["cost"] = (a * tokens_in + b * tokens_out) / 1e6
+            use["paid"] = (a * new_in + b * new_out) / 1e6
         self._add(use)
 
     def _add(self, use: Use) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator import prompts
+from curator.engines.around import Around
 from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
 from curator.pipeline import Pipeline
-from curator.run.meter import Around, Engines, Meter
+from curator.run.meter import Engines, Meter
 
 FILLER = "Step by step, one thought after the other. "
 LONG = "<think>\n" + FILLER * 60 + "\n</think>\n\n"
@@ -71,14 +72,14 @@ class Rehearsal(Around):
         store = getattr(self.inner, "store", None)
         if store is None:
             return [None] * request.n
-        from curator.engines import store as stores
+        from curator.engines import answers as kept
 
         try:
-            keys = stores.keys(self.inner.identity, request)
+            keys = kept.keys(self.inner.identity, request)
         except (TypeError, AttributeError):
             return [None] * request.n
         payloads = (store.get(key, request.sampling.max_tokens) for key in keys)
-        return [None if p is None else stores.unpack(p) for p in payloads]
+        return [None if p is None else kept.unpack(p) for p in payloads]
 
     def _canned(self, request: Request, text: str) -> Completion:
         answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
@@ -94,10 +95,6 @@ class Rehearsal(Around):
         self.use.tokens_in += self.count_tokens(whole.replace(LONG, ""))
         self.use.long += whole.count(LONG)
         return TextScore((text,), (0.0,), (0,))
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of `text`, as the real engine counts."""
-        return self.inner.count_tokens(text)
 
     async def close(self) -> None:
         """Close the real engine."""

@@ -98,9 +98,9 @@ def test_opening_what_is_wrong_says_what():
 
 def test_default_concurrency_reaches_the_pacer():
     settings = {"model": "m", "base_url": "http://localhost:1/v1"}
-    assert engines.open_engine("t", "openai", settings, default_concurrency=7).raw.pacer.max == 7
+    assert engines.open_engine("t", "openai", settings, default_concurrency=7).inner.pacer.max == 7
     fixed = {**settings, "max_concurrency": 3}
-    assert engines.open_engine("t", "openai", fixed, default_concurrency=7).raw.pacer.max == 3
+    assert engines.open_engine("t", "openai", fixed, default_concurrency=7).inner.pacer.max == 3
 
 
 def test_prices(tmp_path, monkeypatch):

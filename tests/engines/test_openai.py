@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from curator.engines import open_engine
-from curator.engines.openai import OpenAIEngine, _seconds, offsets
+from curator.engines.chat import offsets
+from curator.engines.openai import OpenAIEngine
+from curator.engines.openai_talk import seconds
 from curator.engines.openai_wire import fold, parse
 from curator.engines.pacing import Patience
 from curator.engines.protocol import Completion, Message, Request, Sampling
@@ -329,9 +331,9 @@ def test_base_url_from_the_environment(monkeypatch):
 
 
 def test_retry_after_as_a_date():
-    assert _seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert _seconds("7") == 7.0
-    assert _seconds("soon") is None
+    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert seconds("7") == 7.0
+    assert seconds("soon") is None
 
 
 def test_offsets_of_tokens_that_cut_a_character():

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.engines import compact, segments
+from curator.engines.answers import keys, pack, pack_score, score_key, unpack, unpack_score
 from curator.engines.protocol import Completion, Message, Request, Sampling, TextScore
-from curator.engines.store import Store, keys, pack, pack_score, score_key, unpack, unpack_score
+from curator.engines.store import Store
 from curator.errors import InputError, OutputError
 
 IDENTITY = {"kind": "fake", "model": "m"}
@@ -84,6 +85,16 @@ def test_what_is_not_in_the_key():
     assert keys({"model": "m", "kind": "fake"}, ASK) == keys(IDENTITY, ASK)
     assert keys({**IDENTITY, "model": "n"}, ASK) != keys(IDENTITY, ASK)
     assert score_key(IDENTITY, ASK, "4") not in keys(IDENTITY, ASK)
+
+
+def test_keys_are_those_of_stores_that_exist_already():
+    assert keys(IDENTITY, ASK)[0].hex() == "8599b179df2dab1989439dda4ae7db8a"
+    messages = (Message("system", 'sé\n"x'), Message("user", "2+2?"))
+    sampling = Sampling(0.5, 1, 3, 100, ("a", "b"), ("c",), 7)
+    whole = Request(messages, sampling, n=3, first_sample=5, prefix="<think>", logprobs=True)
+    assert [k.hex() for k in keys(IDENTITY, whole)] == [
+        "b49181675b8f3217ba1781b71cd0db1f", "7beaec3379d74e876d16fcc44f54e5f0", "9c442138393278bd31b616d4aaeb0694",
+    ]  # fmt: skip
 
 
 WRITES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.booleans(), st.integers(1, 3)), max_size=40)
@@ -175,7 +186,7 @@ WRITER = """
 import sys
 from curator.engines.store import Store
 from curator.engines.protocol import Completion
-from curator.engines.store import pack
+from curator.engines.answers import pack
 store = Store(sys.argv[1])
 for i in range(10**9):
     store.put(i.to_bytes(16, "big"), pack(Completion("x" * (i % 5000), "stop"), "fake", "m"), 10)
@@ -205,7 +216,8 @@ def elsewhere(code: str, *args: str) -> str:
 
 FILL = """
 import sys
-from curator.engines.store import Store, pack
+from curator.engines.store import Store
+from curator.engines.answers import pack
 from curator.engines.protocol import Completion
 s = Store(sys.argv[1])
 for i in range(int(sys.argv[2]), int(sys.argv[3])):
