@@ -90,6 +90,9 @@ def accept(settings: Settings, engine: object) -> None:
     kinds = kinds_of(settings)
     if not kinds or len(set(kinds)) < len(kinds):
         _refuse(f"kind is {list(kinds)}; name each kind once, such as [math, judge]")
+    for kind in kinds:
+        if kind not in (*RULES, *ASKED, "consensus", "auto"):
+            _refuse(f"no kind '{kind}'{near.hint(kind, (*RULES, *ASKED))}")
     for alone in ("auto", "consensus"):
         if alone in kinds and len(kinds) > 1:
             _refuse(f"kind {alone} stands alone, got {list(kinds)}; give it a step of its own")

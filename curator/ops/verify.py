@@ -20,7 +20,6 @@ REPORTS = {
     "verdicts": "SELECT verdict, verdict_detail, count(*) AS n FROM rows GROUP BY ALL "
     "ORDER BY n DESC, verdict, verdict_detail LIMIT 40",
 }
-One = Literal["math", "choice", "code", "constraints", "judge", "reward"]
 
 
 @operator(
@@ -34,7 +33,7 @@ One = Literal["math", "choice", "code", "constraints", "judge", "reward"]
 )
 def verify(
     *,
-    kind: Literal["math", "choice", "code", "constraints", "judge", "reward", "consensus", "auto"] | list[One] = "math",
+    kind: Literal["math", "choice", "code", "constraints", "judge", "reward", "consensus", "auto"] | list[str] = "math",
     engine: Engine | None = None,
     combine: Literal["any", "all", "first"] = "any",
     trace: str = "trace",

@@ -33,6 +33,7 @@ def combined(rule: Rule, said: Sequence[Outcome]) -> Outcome:
     open_ = sorted((o for o in said if o.correct is None), key=lambda o: UNDECIDED.index(o.verdict))
     chosen = deciding[0] if deciding else open_[0] if open_ else said[-1]
     others = [o for o in said if o is not chosen]
+    others = [o for o in others if (o.verdict, o.detail) != (chosen.verdict, chosen.detail)]
     told = "; ".join([*([chosen.detail] if chosen.detail else []), *(_said(o) for o in others)])
     predicted = chosen.predicted or next((o.predicted for o in said if o.predicted), None)
     return replace(chosen, detail=told or None, predicted=predicted)
