@@ -67,6 +67,15 @@ def test_run_prints_what_happened_to_the_rows_and_the_next_command(cli):
     assert "next: curator why ROW runs/small" in out
 
 
+def test_run_writes_plain_lines_to_stderr_where_asked_to(cli):
+    code, out, err = cli("run", "page.yaml", "--progress", "lines")
+    assert code == 0
+    assert "begins" not in out
+    assert "dedup: done, 4 rows in, 3 out, 1 dropped" in err
+    assert cli("run", "page.yaml", "--progress", "lines", "-q", "-o", "runs/again") == (0, "", "")
+    assert cli("run", "page.yaml", "--progress", "off", "-o", "runs/third")[2] == ""
+
+
 def test_run_again_reuses_and_a_changed_setting_does_not(cli):
     cli("run", "page.yaml", "-q")
     first = {p: p.stat().st_mtime_ns for p in Path("runs/small/steps").glob("*/receipt.json")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,14 @@ Out = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
+class Shown(StrEnum):
+    """What a run shows while it goes."""
+
+    auto = "auto"
+    lines = "lines"
+    off = "off"
+
+
 @app.callback()
 def top() -> None:
     """Hold the options that go before a command: `--debug` shows the traceback of an error."""
@@ -55,12 +64,15 @@ def run(
     seed: Seed = None,
     store: Store = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress bars.")] = False,
+    progress: Annotated[
+        Shown,
+        typer.Option(help="auto: bars on a terminal, nothing elsewhere; lines: plain lines on stderr, for a log."),
+    ] = Shown.auto,
 ) -> None:
     """Check a pipeline and run it. The same command resumes a run that was stopped."""
     from curator.cli import runs
 
-    runs.run(file, out, sets or [], workers, limit, seed, store, quiet=quiet, bars=not (quiet or no_progress))
+    runs.run(file, out, sets or [], workers, limit, seed, store, quiet=quiet, progress=progress.value)
 
 
 @app.command()

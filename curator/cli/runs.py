@@ -20,7 +20,7 @@ def run(
     store: Path | None,
     *,
     quiet: bool,
-    bars: bool,
+    progress: str = "auto",
 ) -> None:
     """Check, run, and print what happened to the rows."""
     from curator.check import load
@@ -28,8 +28,9 @@ def run(
     pipeline = load(file, sets, seed=seed)
     from curator.run.local import run as run_local  # after the check: a mistake should not wait for it
 
+    shown: dict[str, Any] = {"auto": False if quiet else None, "lines": False if quiet else "lines", "off": False}
     folder = out if out is not None else Path("runs") / pipeline.name
-    run_local(pipeline, folder, workers=workers, store=store, progress=bars and None, limit=limit)
+    run_local(pipeline, folder, workers=workers, store=store, progress=shown[progress], limit=limit)
     if not quiet:
         summary(folder)
 

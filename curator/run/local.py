@@ -35,7 +35,7 @@ def run(
     *,
     workers: int | None = None,
     store: Any = None,
-    progress: Progress | Literal[False] | None = None,
+    progress: Progress | Literal[False, "lines"] | None = None,
     limit: int | None = None,
     shard_rows: int = table.SHARD_ROWS,
     memory: str = table.MEMORY,
@@ -47,7 +47,8 @@ def run(
         folder: of the run; made where missing.
         workers: processes for row operators; 0 runs them in this process; default: the cores we may use.
         store: response store, or its folder; default `.store` beside `folder`, so that runs share it.
-        progress: None shows a live table on a terminal; False is silent; or a `Progress` of your own.
+        progress: None shows a live table on a terminal and nothing elsewhere; "lines" writes plain lines to stderr;
+            False is silent; or a `Progress` of your own.
         limit: read at most this many rows.
         shard_rows: rows of a shard; the result does not depend on it.
         memory: DuckDB's limit, such as "2GB"; more spills to disk.

@@ -12,7 +12,7 @@ from curator.errors import CheckError, InputError
 from curator.op import Result, Split, operator
 from curator.run import receipts
 from curator.run.local import run
-from curator.run.progress import Live, Progress, choose
+from curator.run.progress import Lines, Live, Progress, choose
 
 
 @operator("table", effect="marks", version=1, adds={"luck": pa.int64()}, name="t_luck")
@@ -160,6 +160,33 @@ def test_progress_is_silent_without_a_terminal_and_live_with_one(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert type(choose(None)) is Live
     assert type(choose(False)) is Progress
+    assert type(choose("lines")) is Lines
+
+
+def test_lines_for_a_log_say_when_a_step_begins_ends_and_how_far_it_is(tmp_path, engines, capsys, monkeypatch):
+    steps = (step("t_numbers", count=30), step("t_ask", engine="teacher", n=2), step("t_even"), step("t_dump"))
+    page = chain(*steps, engines={"teacher": {"price": (1.0, 2.0)}})
+    run(page, tmp_path / "r", store={}, workers=0, progress="lines")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\r" not in err
+    lines = [line.split(" ", 1)[1] for line in err.splitlines()]
+    assert [line.split(",")[0] for line in lines] == [
+        "numbers: begins", "numbers: done", "ask: begins", "even: begins", "ask: done", "even: done",
+        "dump: begins", "dump: done",
+    ]  # fmt: skip
+    assert lines[2] == "ask: begins, 30 rows"
+    assert lines[4].startswith("ask: done, 30 rows in, 60 out, ")
+    assert lines[5].startswith("even: done, 60 rows in, 30 out, 30 dropped, ")
+
+    monkeypatch.setattr(Lines, "EVERY_S", 0.0)
+    run(page, tmp_path / "other", store={}, workers=0, progress="lines")
+    between = [line for line in capsys.readouterr().err.splitlines() if "requests" in line]
+    assert len(between) >= 30
+    assert "ask: 0 of 30 rows; teacher 2 requests, 0 from store" in between[0]
+    assert "$" in between[0]
+    run(page, tmp_path / "r", store={}, workers=0, progress="lines")
+    assert [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()][:1] == ["numbers: reused, 30 rows"]
 
 
 def test_the_live_display_follows_a_run(tmp_path, engines, capsys):
