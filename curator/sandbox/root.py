@@ -30,7 +30,8 @@ def shown() -> list[str]:
 def build(new: str) -> None:
     """Mount the tree at the empty folder `new` and make it the root. Needs fresh user and mount namespaces."""
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", new, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
+    kernel.mount("tmpfs", new, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=111")
+    before = os.umask(0o666)  # folders on the way can be walked through, not listed
     for path in shown():
         _bind(path, new + path)
         for folder in _package_folders(path):
@@ -50,6 +51,7 @@ def build(new: str) -> None:
         os.write(descriptor, cache.read(1 << 21))
         os.close(descriptor)
     os.mkdir(new + "/tmp", 0o700)  # noqa: PTH102
+    os.umask(before)
     kernel.enter_root(new)
     kernel.mount("", "/", "", kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
 

@@ -21,6 +21,7 @@ from curator.sandbox.task import CodeTask, TestVerdict
 
 DISK = 64 << 20  # bytes of private files
 OUTPUT = 1 << 20  # bytes of standard output beyond the expected ones, and of standard error
+FAILED = 70  # exit code of a box whose own code failed: no memory left to answer
 LOAD = -1  # the test number under which loading the program is reported
 _TICK = 0.25
 _REPORT, _JOB, _PEER = 3, 4, 5
@@ -280,6 +281,8 @@ class _Tests:
             verdict = TestVerdict("timeout", f"over {self.rules.limit_s:g} s of CPU time")
         elif end == "gone":
             verdict = TestVerdict("error", f"the tests ended by themselves (exit code {code})")
+        elif code == FAILED:
+            verdict = TestVerdict("error", "the box ran out of memory or threads")
         elif code == -signal.SIGKILL:
             verdict = TestVerdict("incorrect", "broke off the connection to its tests")
         elif code < 0:
