@@ -133,6 +133,7 @@ WORDS: Mapping[str, str] = {
     "seed": "take a seed for each request",
     "tokenize": "count tokens exactly",
     "gradients": "return gradients",
+    "rewards": "score a conversation with a reward head",
 }
 
 

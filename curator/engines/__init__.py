@@ -31,6 +31,8 @@ KINDS: dict[str, Kind] = {
     "openai": Kind("curator.engines.openai", "OpenAIEngine"),
     "vllm": Kind("curator.engines.vllm", "VLLMEngine", "vllm", ("vllm",)),
     "transformers": Kind("curator.engines.transformers", "TransformersEngine", "local", ("torch", "transformers")),
+    "reward": Kind("curator.engines.rewards", "RewardEngine", "local", ("torch", "transformers")),
+    "vllm_reward": Kind("curator.engines.rewards", "VLLMRewardEngine", "vllm", ("vllm",)),
     "pocket": Kind("curator.engines.pocket", "PocketEngine", "local", ("torch", "transformers")),
     "replay": Kind("curator.engines.replay", "ReplayEngine"),
 }

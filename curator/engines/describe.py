@@ -22,6 +22,7 @@ from curator.engines.protocol import (
     LOGPROBS,
     PREFIX,
     PROMPT_LOGPROBS,
+    REWARDS,
     SEED,
     TOKENIZE,
     Engine,
@@ -32,6 +33,7 @@ from curator.op import Setting, _arg_docs
 
 DISTRIBUTION = "trace-curator"
 LOCAL = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, SEED, TOKENIZE})
+REWARDING = dict.fromkeys(("reward", "vllm_reward"), frozenset({REWARDS, TOKENIZE}))
 
 
 def common(
@@ -85,6 +87,8 @@ def capabilities_of(kind: str, settings: Mapping[str, Any]) -> frozenset[str]:
         from curator.engines.replay import capabilities
 
         return capabilities(settings)
+    if kind in REWARDING:
+        return REWARDING[kind]
     return LOCAL if kind in KINDS else frozenset()
 
 
@@ -102,7 +106,7 @@ def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
 
         out += check_settings(settings)
     model = str(settings.get("model") or "")
-    if name in ("transformers", "vllm") and model.startswith((".", "/", "~")) and not Path(model).is_dir():
+    if name in ("transformers", "vllm", *REWARDING) and model.startswith((".", "/", "~")) and not Path(model).is_dir():
         out.append(f"no model folder {model}; a name without a leading . or / is looked up on the hub")
     if name == "pocket" and not absent:
         from curator.engines.pocket import check_model

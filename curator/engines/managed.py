@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from curator.engines import answers as kept
 from curator.engines.around import Around
 from curator.engines.budget import Budget, Price, Statistics
-from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
+from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
 from curator.engines.store import Store
 from curator.errors import EngineError
 
@@ -207,6 +207,12 @@ class Managed(Around):
         if self.store is not None:
             self.store.put(key, kept.pack_score(result, self._kind, self.model), 0)
         return result
+
+    async def rewards(self, messages: tuple[Message, ...]) -> Reward:
+        """Return the stored reward of a conversation, or ask for it. See `RewardModel.rewards`."""
+        from curator.engines.kept_rewards import rewards
+
+        return await rewards(self, messages)
 
 
 def _tell(waiting: list[asyncio.Future[Completion | None]], answer: Completion | None) -> None:

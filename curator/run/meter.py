@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
+from curator.engines.protocol import Completion, Engine, Message, Request, Reward, RewardModel, TextScore
 from curator.pipeline import Pipeline
 
 Use = dict[str, float]
@@ -72,6 +72,12 @@ class Meter(Around):
         """Ask the inner engine and count one request."""
         found = await self.inner.score(messages, text)
         self._add({"requests": 1, "tokens_in": len(found.tokens)})
+        return found
+
+    async def rewards(self, messages: tuple[Message, ...]) -> Reward:
+        """Ask the inner engine and count one request."""
+        found = await cast(RewardModel, self.inner).rewards(messages)
+        self._add({"requests": 1, "tokens_in": found.n_tokens, "errors": int(found.error is not None)})
         return found
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from curator import prompts
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, TextScore
+from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
 from curator.pipeline import Pipeline
 from curator.run.meter import Engines, Meter
 
@@ -95,6 +95,11 @@ class Rehearsal(Around):
         self.use.tokens_in += self.count_tokens(whole.replace(LONG, ""))
         self.use.long += whole.count(LONG)
         return TextScore((text,), (0.0,), (0,))
+
+    async def rewards(self, messages: tuple[Message, ...]) -> Reward:
+        """Count one request; the only head says 0."""
+        found = await self.score(messages, "")
+        return Reward({"reward": found.logprobs[0]})
 
     async def close(self) -> None:
         """Close the real engine."""
