@@ -49,6 +49,9 @@ COLUMNS: dict[str, Column] = {
     "predicted_answer": Column(pa.string(), "final answer found in the trace"),
     "verifier": Column(pa.string(), "which verifier decided, with its version"),
     "verdict_detail": Column(pa.string(), "why, in a few words"),
+    "test_verdicts": Column(
+        pa.list_(pa.string()), "of each test of a program: correct, incorrect, timeout, error, or not_run"
+    ),
     # vote of the samples of a problem
     "consensus_answer": Column(pa.string(), "the answer most samples give; null where there is no one majority"),
     "consensus_votes": Column(pa.int32(), "samples that give it"),

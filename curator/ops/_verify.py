@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curator import rows
 from curator.engines.protocol import Sampling
-from curator.ops._verify_settings import ADDS, Settings, judged_columns, kinds_of, template_of
+from curator.ops._verify_settings import Settings, adds, judged_columns, kinds_of, template_of
 from curator.text import fields
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ async def judged_with(cases: Sequence[Case], settings: Settings, rules: Rules, e
         return found
 
 
-def written(table: pa.Table, said: Sequence[Outcome]) -> pa.Table:
+def written(table: pa.Table, said: Sequence[Outcome], settings: Settings) -> pa.Table:
     """Return the table with the columns of the verdicts; old ones of these names are replaced."""
     values: dict[str, list[Any]] = {
         "verdict": [o.verdict for o in said],
@@ -162,8 +161,9 @@ def written(table: pa.Table, said: Sequence[Outcome]) -> pa.Table:
         "predicted_answer": [o.predicted for o in said],
         "verifier": [o.verifier for o in said],
         "verdict_detail": [o.detail for o in said],
+        "test_verdicts": [o.tests for o in said],
     }
-    for name, kind in rows.types(ADDS).items():
+    for name, kind in adds(settings).items():
         column = pa.array([_unicode(v) for v in values[name]], kind)
         at = table.column_names.index(name) if name in table.column_names else -1
         table = table.set_column(at, name, column) if at >= 0 else table.append_column(name, column)

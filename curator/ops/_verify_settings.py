@@ -61,8 +61,10 @@ def wants(settings: Settings) -> frozenset[str]:
 
 
 def adds(settings: Settings) -> Mapping[str, pa.DataType]:
-    """Return the columns of a verdict, and those of a vote where there is one."""
-    return rows.types(ADDS + (CONSENSUS if "consensus" in kinds_of(settings) else ()))
+    """Return the columns of a verdict, and those of a vote or of tests where there may be any."""
+    kinds = kinds_of(settings)
+    tests = ("test_verdicts",) if {"code", "auto"} & set(kinds) else ()
+    return rows.types(ADDS + tests + (CONSENSUS if "consensus" in kinds else ()))
 
 
 def template_of(name: str) -> str:

@@ -81,8 +81,9 @@ def verify(
     a judge whose reply or whose two orders say nothing), `no_reference` (nothing to judge by, also a reward without
     `threshold` or a vote without majority), `timeout`, or `error` (failed request, unreadable reference, tests or
     constraints: faults of the data or the machine, not of the answer). `correct` is null wherever the verdict decides
-    neither; `score` is on `score_scale` and may stand beside an open verdict. Consensus also adds `consensus_answer`
-    (first answer of the winning class), `consensus_votes`, `consensus_n` and `consensus_undecided`.
+    neither; `score` is on `score_scale` and may stand beside an open verdict. Code also adds `test_verdicts`;
+    consensus `consensus_answer` (first answer of the winning class), `consensus_votes`, `consensus_n` and
+    `consensus_undecided`.
 
     Model text is parsed and run in processes of their own with limits on CPU time and memory; one that hangs is killed
     and costs only its row.
@@ -147,10 +148,10 @@ def verify(
     rules = behind.rules_of(settings)
 
     def run(table: pa.Table) -> pa.Table:
-        return behind.written(table, behind.judged(behind.read(table, settings), settings, rules))
+        return behind.written(table, behind.judged(behind.read(table, settings), settings, rules), settings)
 
     async def ask(table: pa.Table) -> pa.Table:
         said = await behind.judged_with(behind.read(table, settings), settings, rules, engine)
-        return behind.written(table, said)
+        return behind.written(table, said, settings)
 
     return ask if given.step_kind(settings) == "model" else run

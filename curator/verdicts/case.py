@@ -20,7 +20,10 @@ NOT_TEXT = object()  # stands for bytes that are not UTF-8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One verdict. `score` is on `scale` ("0-1", "0-5", "logit"); `verifier` names who decided, with its version."""
+    """One verdict. `score` is on `scale` ("0-1", "0-5", "logit"); `verifier` names who decided, with its version.
+
+    `tests`: what each test of a program came to, where there were tests.
+    """
 
     verdict: str
     detail: str | None = None
@@ -28,6 +31,7 @@ class Outcome:
     score: float | None = None
     scale: str | None = None
     verifier: str = ""
+    tests: tuple[str, ...] | None = None
 
     @property
     def correct(self) -> bool | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curator.verdicts.case import ERROR, NOT_TEXT, UNPARSEABLE, Case, Outcome, graded
 
 if TYPE_CHECKING:
-    from curator.sandbox.task import CodeTask, Mode
+    from curator.sandbox.task import CodeTask, CodeVerdict, Mode
     from curator.verdicts.rules import Rules
 
 # Part of a code task -> the column it is read from where the table has it; `verify` may name others.
@@ -32,29 +33,27 @@ def judge(cases: Sequence[Case], rules: Rules) -> list[Outcome]:
     mode: Mode = "all" if rules.pass_share >= 1 else "fraction"
     found = iter(
         judge_code(
-            todo,
-            limit_s=rules.limit_s,
-            memory_mb=rules.memory_mb,
-            tests=rules.max_tests,
-            mode=mode,
-            unsafe=rules.unsafe,
+            [task for task, _ in todo], limit_s=rules.limit_s, memory_mb=rules.memory_mb, tests=rules.max_tests,
+            mode=mode, unsafe=rules.unsafe,
         )
         if todo
         else ()
-    )
-    out = []
-    for case, known in zip(cases, said, strict=True):
-        if known is not None:
-            out.append(known)
-            continue
-        v = next(found)
-        if v.verdict in ("correct", "incorrect") and v.score is not None:
-            out.append(graded(v.score, rules.pass_share, "0-1", VERIFIER, v.detail))
-        elif v.verdict == UNPARSEABLE and case.cut:
-            out.append(Outcome(UNPARSEABLE, "truncated", scale="0-1", verifier=VERIFIER))
-        else:
-            out.append(Outcome(v.verdict, v.detail, scale="0-1", verifier=VERIFIER))
-    return out
+    )  # fmt: skip
+    cut = iter(how == "truncated" for _, how in todo)
+    return [
+        known if known is not None else _outcome(case, next(found), rules, cut=next(cut))
+        for case, known in zip(cases, said, strict=True)
+    ]
+
+
+def _outcome(case: Case, v: CodeVerdict, rules: Rules, *, cut: bool) -> Outcome:
+    from curator.sandbox.task import VERIFIER
+
+    tests = tuple(t.verdict for t in v.tests) or None
+    if v.verdict in ("correct", "incorrect") and v.score is not None:
+        return replace(graded(v.score, rules.pass_share, "0-1", VERIFIER, v.detail), tests=tests)
+    why = "truncated" if v.verdict == UNPARSEABLE and (cut or case.cut) else v.detail
+    return Outcome(v.verdict, why, scale="0-1", verifier=VERIFIER, tests=tests)
 
 
 def _unjudged(case: Case, refused: str | None, verifier: str) -> Outcome | None:
@@ -63,7 +62,8 @@ def _unjudged(case: Case, refused: str | None, verifier: str) -> Outcome | None:
     return Outcome(ERROR, refused, verifier=verifier) if refused else None
 
 
-def _task(case: Case, rules: Rules) -> CodeTask:
+def _task(case: Case, rules: Rules) -> tuple[CodeTask, str]:
+    """The task, and how its program was found."""
     from curator.sandbox.extract import assemble, extract_code
     from curator.sandbox.task import CodeTask
 
@@ -75,9 +75,8 @@ def _task(case: Case, rules: Rules) -> CodeTask:
     entry = part["entry_point"] or None
     program = assemble(part["prompt"], code.text, entry) if code.text else None
     tests = case.row.get(rules.tests)
-    return CodeTask(
-        program, b"\xff" if tests is NOT_TEXT else tests, code.language, entry, part["prompt"], part["setup"]
-    )
+    tests = b"\xff" if tests is NOT_TEXT else tests
+    return CodeTask(program, tests, code.language, entry, part["prompt"], part["setup"]), code.how
 
 
 def _text(value: object) -> str:

@@ -36,7 +36,8 @@ def combined(rule: Rule, said: Sequence[Outcome]) -> Outcome:
     others = [o for o in others if (o.verdict, o.detail) != (chosen.verdict, chosen.detail)]
     told = "; ".join([*([chosen.detail] if chosen.detail else []), *(_said(o) for o in others)])
     predicted = chosen.predicted or next((o.predicted for o in said if o.predicted), None)
-    return replace(chosen, detail=told or None, predicted=predicted)
+    tests = next((o.tests for o in said if o.tests is not None), None)
+    return replace(chosen, detail=told or None, predicted=predicted, tests=tests)
 
 
 def _said(o: Outcome) -> str:
