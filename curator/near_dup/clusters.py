@@ -1,0 +1,217 @@
+"""From pairs to a decision for every row: which is kept, which is lost, to which other and how similar they are.
+
+Rows have numbers, in the order in which they were read, the index's after the data's. What is decided does not depend
+on those numbers: rows are ranked by the keep policy, then by row_id; rows of the index come before all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from curator.kernels import pairs
+
+if TYPE_CHECKING:
+    import duckdb
+
+MODES = ("linked", "greedy", "pairwise")
+BATCH = 1 << 17
+
+
+class Matcher(Protocol):
+    """What knows which rows are similar."""
+
+    inner: int
+    total: int
+
+    def edges(self, parent: Any = None) -> Iterator[tuple[Any, Any]]:
+        """Yield (int64[k, 2] pairs, float64[k] similarities) at the threshold or above.
+
+        parent: union-find, int64[total]: similar rows are joined in it, and pairs that are joined already are left out.
+        None: every pair of rows that stand for a group (see `groups`).
+        """
+        ...
+
+    def groups(self) -> Any:
+        """Return int64[total]: one row of those that equal this one, the same for all of them."""
+        ...
+
+    def similarity(self, found: Any) -> Any:
+        """Return float64[k], the similarity of each pair, int64[k, 2]."""
+        ...
+
+
+def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: str, names: Callable[[Any], Any]) -> None:
+    """Fill the table dedup_result(row_id, dup_of, cluster_id, similarity, cluster_size, outside).
+
+    One row for each row of the data that is in a cluster of two or more; `dup_of` is null where it is kept.
+    `outside`: dup_of is a row of the index.
+
+    Args:
+        con: connection on which `rows` is a view.
+        matcher: the pairs.
+        mode: `linked`: a cluster is what is connected by pairs, its first row by rank is kept. `greedy`: by rank, a row is
+            lost when it is similar to a kept row. `pairwise`: a row is lost when it is similar to any row before it.
+        keep: SQL list of orderings over `rows`.
+        names: returns the row_id, Arrow text, of some row numbers: int64[k], ascending.
+    """
+    if mode == "linked":
+        parent = np.arange(matcher.total)
+        for found, _ in matcher.edges(parent):
+            del found  # joining is all that counts here
+        members, roots = _components(parent)
+        del parent
+        _members(con, members, roots, matcher.inner, names)
+        _rank(con, keep)
+        _linked(con, matcher)
+    else:
+        groups = matcher.groups()
+        members = _store_edges(con, matcher, groups)
+        _members(con, members, groups[members], matcher.inner, names)
+        del groups
+        _rank(con, keep)
+        _by_rank(con, greedy=mode == "greedy")
+    con.execute("drop table dedup_members")
+
+
+def _components(parent: Any) -> tuple[Any, Any]:
+    """Return (rows, their roots) of the components of two rows or more."""
+    roots = parent
+    while True:  # the smaller root stays one, so this ends where every row names its root
+        up = roots[roots]
+        if np.array_equal(up, roots):
+            break
+        roots = up
+    sizes = np.bincount(roots, minlength=len(roots))
+    members = np.flatnonzero(sizes[roots] > 1)
+    return members, roots[members]
+
+
+def _members(con: Any, members: Any, roots: Any, inner: int, names: Callable[[Any], Any]) -> None:
+    con.execute("create or replace table dedup_members (pos bigint, root bigint, row_id varchar, outside bool)")
+    for at in range(0, len(members), BATCH):
+        some = members[at : at + BATCH]
+        _insert(con, "dedup_members", pos=some, root=roots[at : at + BATCH], row_id=names(some), outside=some >= inner)
+
+
+def _insert(con: Any, table: str, **columns: Any) -> None:
+    con.register("dedup_piece", pa.table(columns))
+    con.execute(f"insert into {table} by name select * from dedup_piece")
+    con.unregister("dedup_piece")
+
+
+def _rank(con: Any, keep: str) -> None:
+    """Number the members: rows of the index first, then by the policy, ties to the smallest row_id."""
+    order = f"order by {keep}\n, row_id" if keep.strip() != "row_id" else "order by row_id"
+    con.execute(f"""
+        create or replace table dedup_members as
+        select m.*, row_number() over (order by m.outside desc, r.place, m.row_id) - 1 as rank
+        from dedup_members m left join (
+            select row_id, row_number() over ({order}) as place
+            from (select * from rows semi join (select row_id from dedup_members where not outside) using (row_id)) rows
+        ) r on m.row_id = r.row_id and not m.outside""")
+
+
+def _linked(con: Any, matcher: Matcher) -> None:
+    con.execute("""
+        create or replace table dedup_lost as
+        select pos, row_id, outside, arg_min(pos, rank) over w as kept_pos, arg_min(row_id, rank) over w as kept_id,
+            bool_or(outside) over w as from_index, count(*) filter (not outside) over w as size
+        from dedup_members window w as (partition by root)""")
+    con.execute("create or replace table dedup_similarity (pos bigint, similarity double)")
+    reader = con.cursor().execute("select pos, kept_pos from dedup_lost where pos <> kept_pos and not outside")
+    for batch in reader.to_arrow_reader(BATCH):
+        found = np.stack([batch.column(0).to_numpy(), batch.column(1).to_numpy()], axis=1)
+        _insert(con, "dedup_similarity", pos=batch.column(0), similarity=matcher.similarity(found))
+    con.execute("""
+        create or replace table dedup_result as
+        select row_id, case when pos <> kept_pos then kept_id end as dup_of, kept_id as cluster_id, similarity,
+            size::int as cluster_size, from_index as outside
+        from dedup_lost left join dedup_similarity using (pos) where not dedup_lost.outside;
+        drop table dedup_lost; drop table dedup_similarity""")
+
+
+def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
+    """Fill dedup_edges with pairs of groups; return the rows of all groups that are in a pair or hold several rows."""
+    con.execute("create or replace table dedup_edges (a bigint, b bigint, similarity double)")
+    touched = np.bincount(groups, minlength=matcher.total) > 1
+    for found, values in matcher.edges():
+        touched[found.reshape(-1)] = True
+        if len(found):
+            _insert(con, "dedup_edges", a=found[:, 0], b=found[:, 1], similarity=values)
+    return np.flatnonzero(touched[groups])
+
+
+def _by_rank(con: Any, *, greedy: bool) -> None:
+    """Decide group by group, by the rank of a group's first row: rows that are equal have the same neighbours."""
+    con.execute("""
+        create or replace table dedup_groups as
+        select root, row_number() over (order by min(rank)) - 1 as place, arg_min(row_id, rank) as row_id,
+            bool_or(outside) as outside
+        from dedup_members group by root""")
+    ((count,),) = con.execute("select count(*) from dedup_groups").fetchall()
+    dup, best = np.full(count, -1, np.int64), np.zeros(count)
+    reader = con.cursor().execute("""
+        select greatest(x.place, y.place)::bigint as later, least(x.place, y.place)::bigint as earlier,
+            max(similarity) as similarity
+        from dedup_edges e join dedup_groups x on e.a = x.root join dedup_groups y on e.b = y.root
+        group by all order by later, earlier""")
+    for batch in reader.to_arrow_reader(BATCH):
+        pairs.keep_first(*(batch.column(k).to_numpy() for k in range(3)), greedy, dup, best)
+    cluster = np.where(dup >= 0, dup, np.arange(count))
+    while not np.array_equal(cluster, up := cluster[cluster]):
+        cluster = up
+    con.execute("create or replace table dedup_ranks (place bigint, dup bigint, cluster bigint, similarity double)")
+    for at in range(0, count, BATCH):
+        part = slice(at, at + BATCH)
+        places = np.arange(at, at + len(dup[part]))
+        _insert(con, "dedup_ranks", place=places, dup=dup[part], cluster=cluster[part], similarity=best[part])
+    con.execute("""
+        create or replace table dedup_result as
+        select m.row_id,
+            case when r.dup >= 0 then d.row_id when m.outside or m.row_id <> g.row_id or g.outside then g.row_id end as dup_of,
+            c.row_id as cluster_id, case when r.dup >= 0 then r.similarity when dup_of is not null then 1.0 end as similarity,
+            (count(*) filter (not m.outside) over (partition by r.cluster))::int as cluster_size,
+            coalesce(d.outside, g.outside) as outside, m.outside as of_index
+        from dedup_members m join dedup_groups g on m.root = g.root join dedup_ranks r on g.place = r.place
+            join dedup_groups c on r.cluster = c.place left join dedup_groups d on r.dup = d.place
+        qualify not of_index and count(*) over (partition by r.cluster) > 1;
+        alter table dedup_result drop column of_index;
+        drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges""")
+
+
+def picker(batches: Callable[[], Iterable[Any]], inner: int, outside: Any) -> Callable[[Any], Any]:
+    """Return the function that names rows by number: the data's are read again as a stream, the index's are at hand.
+
+    Args:
+        batches: starts a stream of Arrow text arrays, the row_ids of the data in the order of their numbers.
+        inner: rows of the data.
+        outside: Arrow text, the ids of the index.
+    """
+    stream: Iterator[Any] = iter(())
+    here: tuple[int, Any] = (0, pa.array([], pa.string()))
+    asked = -1
+
+    def names(rows: Any) -> Any:
+        nonlocal stream, here, asked
+        if len(rows) and rows[0] <= asked or asked < 0:
+            stream, here = iter(batches()), (0, pa.array([], pa.string()))
+        asked = int(rows[-1]) if len(rows) else asked
+        found = []
+        at = 0
+        while at < len(rows) and rows[at] < inner:
+            start, ids = here
+            stop = at + int(np.searchsorted(rows[at:], min(start + len(ids), inner)))
+            if stop > at:
+                found.append(ids.take(pa.array(rows[at:stop] - start)).cast(pa.string()))
+                at = stop
+            if at < len(rows) and rows[at] < inner:
+                here = (start + len(ids), next(stream))
+        if at < len(rows):
+            found.append(outside.take(pa.array(rows[at:] - inner)).cast(pa.string()))
+        return pa.chunked_array(found, pa.string())
+
+    return names

@@ -1,0 +1,168 @@
+"""Pairs of vectors by cosine similarity: every pair, by blocked matrix products of shortened vectors; IVF above a size.
+
+Rotated to the axes of largest spread, a product of two unit vectors is bounded by the product of their first k
+coordinates plus the product of the lengths of what is left (Cauchy-Schwarz). That bound is itself a product of vectors
+of k + 1 coordinates; only pairs where it reaches the threshold are computed in full, so no pair is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from curator.errors import InputError
+from curator.kernels import pairs
+
+BLOCK = 1024
+SLACK = 1e-5  # of a product in float32
+SAMPLE = 2048
+
+
+class Semantic:
+    """All rows of one deduplication; see `clusters.Matcher`. Holds 4 bytes a coordinate and row in memory.
+
+    Args:
+        threshold: least cosine similarity.
+        exact_up_to: rows of one block above which neighbours come from an inverted file (faiss), which may miss pairs.
+    """
+
+    def __init__(self, threshold: float, exact_up_to: int) -> None:
+        self.threshold, self.exact_up_to = threshold, exact_up_to
+        self.inner = self.total = 0
+        self._vectors: list[Any] = []
+        self._salts: list[Any] = []
+        self._whole: Any = None
+
+    def add(self, pieces: Iterable[tuple[Any, Any]], *, outside: bool = False) -> None:
+        """Take (float32[rows, d] vectors, uint64[rows] salt) pieces: only rows of one salt are compared.
+
+        Vectors are scaled to length 1; a zero vector stands for a row that is like no other.
+        """
+        for vectors, salt in pieces:
+            if self._vectors and vectors.shape[1] != self._vectors[0].shape[1]:
+                msg = f"dedup: vectors of {vectors.shape[1]} and of {self._vectors[0].shape[1]} numbers cannot be compared"
+                raise InputError(msg)
+            length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            self._vectors.append(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+            self._salts.append(salt)
+            self.total += len(vectors)
+            self.inner += 0 if outside else len(vectors)
+
+    @property
+    def vectors(self) -> Any:
+        """All vectors, float32[total, d]."""
+        if self._whole is None:
+            self._whole = np.concatenate(self._vectors) if self._vectors else np.zeros((0, 1), np.float32)
+            self._vectors = []
+        return self._whole
+
+    def groups(self) -> Any:
+        """Return int64[total]: a row with the same vector and salt, the first by number."""
+        first = np.arange(self.total)
+        there = np.flatnonzero(self.vectors.any(1))
+        if len(there):
+            salts = np.concatenate(self._salts)[there]
+            raw = np.ascontiguousarray(self.vectors[there]).view(np.uint32)
+            prints = pairs.row_prints(raw, salts)
+            _, where, inverse = np.unique(prints, return_index=True, return_inverse=True)
+            first[there] = there[where][inverse]
+        return first
+
+    def edges(self, parent: Any = None) -> Iterator[tuple[Any, Any]]:
+        """Yield the similar pairs of rows with different vectors; see `clusters.Matcher`."""
+        groups = self.groups()
+        if parent is not None:
+            pairs.unite(parent, np.stack([groups, np.arange(self.total)], axis=1))
+        rows = np.flatnonzero((groups == np.arange(self.total)) & self.vectors.any(1))
+        salts = np.concatenate(self._salts)[rows] if self._salts else np.zeros(0, np.uint64)
+        order = np.argsort(salts, kind="stable")
+        rows, salts = rows[order], salts[order]
+        edges = np.flatnonzero(np.concatenate([[True], salts[1:] != salts[:-1], [True]])) if len(rows) else [0]
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            block = rows[start:stop]
+            if len(block) < 2 or block[0] >= self.inner:
+                continue
+            vectors = self.vectors if len(block) == self.total else self.vectors[block]
+            near = _inverted if len(block) > self.exact_up_to else _exact
+            for a, b in near(vectors, self.threshold):
+                found = np.sort(np.stack([block[a], block[b]], axis=1), axis=1)
+                found = found[found[:, 0] < self.inner]
+                values = self.similarity(found)
+                good = values >= self.threshold
+                if parent is not None:
+                    pairs.unite(parent, found[good])
+                if good.any():
+                    yield found[good], values[good]
+
+    def similarity(self, found: Any) -> Any:
+        """Return float64[k], the cosine of each pair, int64[k, 2]."""
+        out = np.empty(len(found))
+        for at in range(0, len(found), 1 << 14):
+            a, b = found[at : at + (1 << 14)].T
+            out[at : at + (1 << 14)] = np.einsum("ij,ij->i", self.vectors[a], self.vectors[b], dtype=np.float64)
+        return np.minimum(out, 1.0)
+
+
+def _exact(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
+    """Yield (i, j), i < j, of all pairs that may reach the threshold: float32[n, d] of unit vectors."""
+    short = _shortened(vectors, threshold)
+    buffer = np.empty((BLOCK, BLOCK), np.float32)
+    out = np.empty((BLOCK * BLOCK, 2), np.int32)
+    for i in range(0, len(short), BLOCK):
+        rows = short[i : i + BLOCK]
+        for j in range(i, len(short), BLOCK):
+            columns = short[j : j + BLOCK]
+            product = buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            np.matmul(rows, columns.T, out=product)
+            count = pairs.above(product, np.float32(threshold - SLACK), i == j, out)
+            if count:
+                yield out[:count, 0].astype(np.int64) + i, out[:count, 1].astype(np.int64) + j
+
+
+def _shortened(vectors: Any, threshold: float) -> Any:
+    """Return float32[n, k + 1] whose products bound those of `vectors`; the vectors themselves where that saves nothing."""
+    n, d = vectors.shape
+    if n < 2 * BLOCK or d < 32:
+        return vectors
+    some = vectors[:: -(-n // SAMPLE)]
+    _, axes = np.linalg.eigh((some.T @ some).astype(np.float64))
+    axes = np.ascontiguousarray(axes[:, ::-1]).astype(np.float32)
+    turned = some @ axes
+    best, cost = d, float(d)
+    for k in sorted({16, 32, 48, 64, 96, 128, 192, 256} & set(range(d))):
+        rest = np.sqrt(np.maximum(0, 1 - (turned[:, :k] ** 2).sum(1)))
+        bound = turned[:, :k] @ turned[:, :k].T + np.outer(rest, rest)
+        share = ((bound >= threshold - SLACK).sum() - len(some)) / bound.size
+        if (spent := k + 8 + 40 * d * share) < cost:  # a pair computed alone costs about 40 times its part of a product
+            best, cost = k, spent
+    if best == d:
+        return vectors
+    out = np.empty((n, best + 1), np.float32)
+    out[:, :best] = vectors @ axes[:, :best]
+    out[:, best] = np.sqrt(np.maximum(0, 1 - (out[:, :best] ** 2).sum(1)))
+    return out
+
+
+def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
+    """Yield (i, j) of pairs that an inverted file finds. Vectors are ordered by content, so that row order does not count."""
+    try:
+        import faiss
+    except ImportError:
+        msg = (f"dedup: {len(vectors)} vectors in one block are above exact_up_to, which needs faiss: "
+               'pip install "trace-curator[index]"; or raise exact_up_to, or set block_by')  # fmt: skip
+        raise InputError(msg) from None
+    n, d = vectors.shape
+    order = np.argsort(pairs.row_prints(np.ascontiguousarray(vectors).view(np.uint32), np.zeros(n, np.uint64)))
+    ordered = np.ascontiguousarray(vectors[order])
+    lists = int(4 * np.sqrt(n))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
+    index.train(ordered[:: max(1, n // (64 * lists))])
+    index.add(ordered)
+    index.nprobe = min(lists, 32)
+    for at in range(0, n, 4096):
+        limits, _, found = index.range_search(ordered[at : at + 4096], threshold - SLACK)
+        left = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + at
+        later = found > left
+        yield order[left[later]], order[found[later]]
