@@ -52,9 +52,7 @@ class ThinClient:
         """Send `data` to `path`; see `Client.post`."""
         if self._other is not None:
             return await self._other.post(path, data)
-        head = self._heads.get(path)
-        if head is None:
-            head = self._heads[path] = self._head("POST", path) + b"Content-Length: "
+        head = self._heads.get(path) or self._head("POST", path)
         reply = await self._send(b"%s%d\r\n\r\n%s" % (head, len(data), data))
         if reply.status in _REDIRECTS:
             return await self._unusual().post(path, data)
@@ -64,12 +62,16 @@ class ThinClient:
         """Ask for `path`; see `Client.get`."""
         if self._other is not None:
             return await self._other.get(path)
-        reply = await self._send(self._head("GET", path) + b"\r\n")
+        reply = await self._send(self._head("GET", path) + b"0\r\n\r\n")
         return await self._unusual().get(path) if reply.status in _REDIRECTS else reply
 
     def _head(self, method: str, path: str) -> bytes:
+        """Return a request up to the value of Content-Length; those of POST are kept."""
         target = quote(path, safe="/%:@!$&'()*+,;=~-._?")
-        return f"{method} {target} HTTP/1.1\r\n{self._fixed}".encode("latin-1")
+        head = f"{method} {target} HTTP/1.1\r\n{self._fixed}Content-Length: ".encode("latin-1")
+        if method == "POST":
+            self._heads[path] = head
+        return head
 
     def _unusual(self) -> Client:
         """Leave this server to aiohttp from now on: it redirects."""
@@ -82,23 +84,21 @@ class ThinClient:
     async def _send(self, data: bytes) -> Reply:
         loop = asyncio.get_running_loop()
         connection = self._kept(loop.time()) or await self._connect(loop)
-        try:
-            return await self._answer(loop, connection, data)
-        except Stale:
-            # The server had closed it while it lay idle, and has seen no request: once more, on a new one.
-            return await self._answer(loop, await self._connect(loop), data)
-
-    async def _answer(self, loop: asyncio.AbstractEventLoop, connection: Connection, data: bytes) -> Reply:
-        self._due[connection] = deadline = loop.time() + self._timeout
-        if self._timer is None:
-            self._timer = loop.call_at(deadline, self._expire, loop)
-        try:
-            return await connection.ask(data)
-        except asyncio.CancelledError:
-            connection.fail(BrokenOff("cancelled"))
-            raise
-        finally:
-            self._due.pop(connection, None)
+        while True:
+            self._due[connection] = deadline = loop.time() + self._timeout
+            if self._timer is None:
+                self._timer = loop.call_at(deadline, self._expire, loop)
+            try:
+                return await connection.ask(data, loop.create_future())
+            except asyncio.CancelledError:
+                connection.fail(BrokenOff("cancelled"))
+                raise
+            except Stale:
+                # The server had closed it while it lay idle, and has seen no request: again, on a new one.
+                pass
+            finally:
+                self._due.pop(connection, None)
+            connection = await self._connect(loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail what is overdue, and look again when the next one is."""

@@ -12,6 +12,7 @@ import httptools
 from curator.engines.http import LARGEST, BrokenOff, Reply
 
 _WANTED = frozenset({b"content-encoding", b"content-length", b"retry-after", b"transfer-encoding"})
+_SIZES = frozenset(map(len, _WANTED))
 
 
 class Stale(Exception):
@@ -30,7 +31,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Reply] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self._begun = self._used = False
+        self._used = False
         self._size = 0
         self.free_at = 0.0
 
@@ -39,12 +40,11 @@ class Connection(asyncio.Protocol):
         """Whether another request can be written to it."""
         return not self._transport.is_closing()
 
-    def ask(self, data: bytes) -> asyncio.Future[Reply]:
+    def ask(self, data: bytes, answer: asyncio.Future[Reply]) -> asyncio.Future[Reply]:
         """Write a request; the answer, or why there is none, comes with the future.
 
         It fails with `BrokenOff`, or with `Stale` where the request can be sent again elsewhere.
         """
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._answer, self._size = answer, 0
         self._transport.write(data)
         return answer
@@ -76,8 +76,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """End an answer that has no length: it ends with the connection."""
-        if self._begun and not {b"content-length", b"transfer-encoding"} & self._headers.keys():
-            self._finish(keep=False)
+        if self._body and not {b"content-length", b"transfer-encoding"} & self._headers.keys():
+            self._finish(self._parser.get_status_code(), keep=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits."""
@@ -89,18 +89,15 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Forget the answer before."""
-        self._headers, self._body, self._begun = {}, [], False
+        """Forget the answer before; refuse one that nobody asked for."""
+        if self._answer is None:
+            raise BrokenOff("two answers to one request")
+        self._headers, self._body = {}, []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few headers that count."""
-        name = name.lower()
-        if name in _WANTED:
+        if len(name) in _SIZES and (name := name.lower()) in _WANTED:
             self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        """A final status: the body follows."""
-        self._begun = self._parser.get_status_code() >= 200
 
     def on_body(self, body: bytes) -> None:
         """Collect."""
@@ -108,25 +105,20 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand the answer over, unless it was an interim one (100, 103)."""
-        if self._begun:
-            self._finish(keep=self._parser.should_keep_alive())
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._finish(status, keep=self._parser.should_keep_alive())
 
-    def _finish(self, *, keep: bool) -> None:
+    def _finish(self, status: int, *, keep: bool) -> None:
         answer, self._answer = self._answer, None
         headers, body = self._headers, self._body
         whole = body[0] if len(body) == 1 else b"".join(body)
-        self._begun, self._body, self._used = False, [], True
-        if answer is None:
-            raise BrokenOff("two answers to one request")
-        retry = encoding = None
-        if headers:
+        self._body, self._used = [], True
+        if answer is not None and not answer.done():
             retry, encoding = headers.get(b"retry-after"), headers.get(b"content-encoding")
-        if not answer.done():
             try:
                 whole = _decoded(whole, encoding) if encoding else whole
-                answer.set_result(
-                    Reply(self._parser.get_status_code(), whole, retry.decode("latin-1") if retry else None)
-                )
+                answer.set_result(Reply(status, whole, retry.decode("latin-1") if retry else None))
             except BrokenOff as e:
                 answer.set_exception(e)
         # Where part of a request is still unsent (an early refusal) the next one would end up inside it.

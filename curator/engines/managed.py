@@ -87,57 +87,60 @@ class Managed(Around):
 
     async def _fill(self, request: Request, keys: list[bytes], found: _Found, gaps: list[int]) -> None:
         """Fill gaps: ask what nobody is asking, then wait for what others ask. A gap stays where an asker gave up."""
-        limit = request.sampling.max_tokens
+        limit, pending = request.sampling.max_tokens, self._pending
         others, mine = [], []
         for i in gaps:
-            waiting = self._pending.get((keys[i], limit))
-            if waiting is None:
-                mine.append(i)
-            else:
+            name = keys[i], limit
+            if name in pending:
                 answer: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
-                waiting.append(answer)
+                pending[name].append(answer)
                 others.append((i, answer))
-        if mine and mine[-1] - mine[0] == len(mine) - 1:
-            await self._ask(request, keys, found, range(mine[0], mine[-1] + 1))
-        elif mine:
-            await asyncio.gather(*(self._ask(request, keys, found, run) for run in _runs(mine)))
+            else:
+                pending[name] = []
+                mine.append(i)
+        try:
+            await self._ask_runs(request, keys, found, mine)
+        finally:
+            for i in mine:
+                _tell(pending.pop((keys[i], limit)), None)
         for i, answer in others:
             got = await answer
             found[i] = got if got is None or got.error else replace(got, cached=True)
 
+    async def _ask_runs(self, request: Request, keys: list[bytes], found: _Found, mine: list[int]) -> None:
+        """Ask for samples, each run of consecutive ones in one request; where one fails, the others are waited for."""
+        if mine and mine[-1] - mine[0] == len(mine) - 1:
+            await self._ask(request, keys, found, range(mine[0], mine[-1] + 1))
+        elif mine:
+            asked = (self._ask(request, keys, found, run) for run in _runs(mine))
+            for failed in await asyncio.gather(*asked, return_exceptions=True):
+                if failed is not None:
+                    raise failed
+
     async def _ask(self, request: Request, keys: list[bytes], found: _Found, run: range) -> None:
-        limit = request.sampling.max_tokens
-        names = [(keys[i], limit) for i in run]
-        for name in names:
-            self._pending[name] = []
-        stats = self.statistics
-        stats.in_flight += len(names)
+        limit, pending, stats = request.sampling.max_tokens, self._pending, self.statistics
         part = request
-        if len(names) != request.n:
-            part = replace(request, n=len(names), first_sample=request.first_sample + run.start)
+        if len(run) != request.n:
+            part = replace(request, n=len(run), first_sample=request.first_sample + run.start)
+        stats.in_flight += len(run)
         try:
-            answers = await self._paid(part)
-            for i, name, answer in zip(run, names, answers, strict=True):
-                self._keep(name[0], limit, answer)
+            answers = await (self._paid(part) if self._budget.active else self.inner.generate(part))
+            self._count(answers)
+            for i, answer in zip(run, answers, strict=True):
+                self._keep(keys[i], limit, answer)
                 found[i] = answer
-                _tell(self._pending[name], answer)
+                _tell(pending[keys[i], limit], answer)
             self._watch_errors(answers)
         except Exception as e:
-            for future in (f for name in names for f in self._pending[name] if not f.done()):
+            for future in (f for i in run for f in pending[keys[i], limit] if not f.done()):
                 future.set_exception(e)
                 future.exception()  # seen, also where its waiter was cancelled meanwhile
             raise
         finally:
-            stats.in_flight -= len(names)
-            for name in names:
-                _tell(self._pending.pop(name), None)
+            stats.in_flight -= len(run)
 
     async def _paid(self, request: Request) -> list[Completion]:
-        """Ask the raw engine inside the budget, and count."""
-        if not self._budget.active:
-            answers = await self.inner.generate(request)
-            self._count(request, answers)
-            return answers
+        """Ask the raw engine inside the budget."""
         prompt = sum(len(m.content) for m in request.messages) + len(request.prefix)
         # One token a character is the safe side of every tokenizer (bytes of rare scripts aside); plus the template.
         estimate = prompt if "tokenize" not in self.capabilities else self._exact(request)
@@ -145,7 +148,7 @@ class Managed(Around):
         used = (0, 0)
         try:
             answers = await self.inner.generate(request)
-            used = self._count(request, answers)
+            used = _tokens(answers)
         finally:
             self._budget.settle(held, *used)
         return answers
@@ -154,19 +157,14 @@ class Managed(Around):
         count = self.inner.count_tokens
         return sum(count(m.content) for m in request.messages) + count(request.prefix)
 
-    def _count(self, request: Request, answers: list[Completion]) -> tuple[int, int]:
+    def _count(self, answers: list[Completion]) -> None:
         stats = self.statistics
-        tokens_in = tokens_out = 0
-        for c in answers:
-            tokens_out += c.n_tokens
-            tokens_in = max(tokens_in, c.n_prompt_tokens)
-            stats.errors += c.finish_reason == "error"
-        stats.requests += request.n
+        tokens_in, tokens_out = _tokens(answers)
+        stats.requests += len(answers)
         stats.tokens_in += tokens_in
         stats.tokens_out += tokens_out
         if self._price:
             stats.cost = (stats.cost or 0.0) + self._price.of(tokens_in, tokens_out)
-        return tokens_in, tokens_out
 
     def _stored(self, key: bytes, limit: int) -> Completion | None:
         payload = self.store.get(key, limit) if self.store is not None else None
@@ -181,6 +179,7 @@ class Managed(Around):
         bad = [c for c in answers if c.finish_reason == "error"]
         if not bad:
             return
+        self.statistics.errors += len(bad)
         self._errors += len(bad)
         share = self.limits.error_share
         if self._asked >= _SHARE_AFTER and self._errors > share * self._asked:
@@ -213,6 +212,15 @@ class Managed(Around):
         from curator.engines.kept_rewards import rewards
 
         return await rewards(self, messages)
+
+
+def _tokens(answers: list[Completion]) -> tuple[int, int]:
+    """Return prompt and completion tokens of the samples of one request; the prompt counts once."""
+    tokens_in = tokens_out = 0
+    for c in answers:
+        tokens_out += c.n_tokens
+        tokens_in = max(tokens_in, c.n_prompt_tokens)
+    return tokens_in, tokens_out
 
 
 def _tell(waiting: list[asyncio.Future[Completion | None]], answer: Completion | None) -> None:
