@@ -81,7 +81,7 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_for(model: Any, size: int, ends: frozenset[int], pad: int, *, fast: bool | None = None) -> Decoder:
+def decoder_for(model: Any, size: int, ends: frozenset[int], pad: int, *, library: bool = False) -> Decoder:
     """Return the decoder of a model: `fast.weights.refusal` says which get the fast one.
 
     Args:
@@ -89,9 +89,9 @@ def decoder_for(model: Any, size: int, ends: frozenset[int], pad: int, *, fast: 
         size: most rows decoded together.
         ends: ids that end a text.
         pad: id that fills empty places.
-        fast: None chooses; False is the library's forward in any case.
+        library: the library's forward in any case.
     """
-    if fast is not False:
+    if not library:
         from curator.engines.fast.weights import net_of, refusal
 
         if refusal(model) is None:

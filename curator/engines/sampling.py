@@ -82,7 +82,8 @@ def _truncated(probs: Tensor, knobs: Knobs, u: Tensor) -> Tensor:
     top_k = torch.from_numpy(knobs.top_k).to(probs.device)[:, None]
     width = min(_HEAD, probs.shape[-1])
     values, ids = torch.topk(probs, width)
-    enough = (values.sum(-1, keepdim=True) >= top_p) | ((top_k > 0) & (top_k <= width)) | (top_p >= 1)
+    # What top-p is a share of must be seen as a whole: the head alone where top-k lies in it, else everything (1).
+    enough = torch.where(top_k > 0, top_k <= width, (values.sum(-1, keepdim=True) >= top_p) | (top_p >= 1))
     if not bool(enough.all()):
         values, ids = torch.sort(probs, descending=True)
     rank = torch.arange(values.shape[-1], device=probs.device)

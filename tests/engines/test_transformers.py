@@ -35,11 +35,20 @@ def library(tiny_model):
     return model, AutoTokenizer.from_pretrained(tiny_model)
 
 
+FORWARD = {"forward": "auto"}
+
+
+@pytest.fixture(autouse=True, params=["auto", "library"])
+def _each_forward(request):
+    """The contract holds with the compiled forward and with the library's."""
+    FORWARD["forward"] = request.param
+
+
 def run(model, *requests: Request, **settings: Any) -> list[Any]:
     """Ask one engine all requests at once."""
 
     async def main() -> list[Any]:
-        engine = TransformersEngine(model=str(model), threads=1, **settings)
+        engine = TransformersEngine(model=str(model), threads=1, **FORWARD, **settings)
         try:
             return await asyncio.gather(*(engine.generate(r) for r in requests))
         finally:
@@ -146,7 +155,7 @@ def test_score_of_a_given_text(tiny_model, library):
     texts = ["4", "the answer is \\boxed{4}.", "é漢👍", "Hmm " * 20]
 
     async def main() -> list[Any]:
-        engine = TransformersEngine(model=str(tiny_model), threads=1)
+        engine = TransformersEngine(model=str(tiny_model), threads=1, **FORWARD)
         try:
             return await asyncio.gather(*(engine.score((Message("user", "2+2?"),), t) for t in texts))
         finally:
@@ -182,7 +191,7 @@ def test_the_context_is_a_limit_with_a_name(tiny_model):
 
 def test_a_score_that_does_not_fit_is_truncated(tiny_model):
     async def main() -> Any:
-        engine = TransformersEngine(model=str(tiny_model), threads=1, max_context=40)
+        engine = TransformersEngine(model=str(tiny_model), threads=1, **FORWARD, max_context=40)
         try:
             return await engine.score((Message("user", "2+2?"),), "漢" * 100)
         finally:
@@ -195,7 +204,7 @@ def test_a_score_that_does_not_fit_is_truncated(tiny_model):
 
 def test_a_cancelled_request_frees_its_place(tiny_model):
     async def main() -> Any:
-        engine = TransformersEngine(model=str(tiny_model), threads=1, batch_size=2)
+        engine = TransformersEngine(model=str(tiny_model), threads=1, **FORWARD, batch_size=2)
         slow = [asyncio.create_task(engine.generate(ask(p, max_tokens=200, temperature=0.0))) for p in PROMPTS]
         await asyncio.sleep(0.3)
         for task in slow:

@@ -15,6 +15,7 @@ import numpy as np
 from curator.engines.fast.tile import PANEL, ROWS, exp2, tile
 
 CHUNK = 64  # rows that go through the layers together: their activations stay in the second-level cache
+TILE = "30762cd3d125"  # of tile.py, so that what was compiled with another one is compiled again; a test holds it
 _LOG2E = np.float32(math.log2(math.e))
 
 _jit = numba.njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -126,33 +127,36 @@ def _attend(  # pragma: no cover - compiled
 ) -> None:
     """Let the queries of one row look at n steps; write [heads * depth] to `out`."""
     kv, depth = keys.shape[2], keys.shape[3]
-    wide, group = values.shape[3], heads // keys.shape[2]
+    wide, group = values.shape[3], heads // kv
     used = (n + PANEL - 1) // PANEL
-    room, broad = scores.shape[1], wide * PANEL
-    for j in range(kv):
-        for g in range(0, group, ROWS):
-            r = min(ROWS, group - g)
-            first = j * group + g
-            q = qkv.ctypes.data + 4 * (m * qkv.shape[1] + first * depth)
-            scores[:r, : used * PANEL] = 0
-            mixed[:r] = 0
-            for b in range(used):
-                key = keys[pages[b], layer, j].ctypes.data
-                after = keys[pages[b + 1], layer, j].ctypes.data
-                tile(r, q, depth, key, depth, scores.ctypes.data + 4 * b * PANEL, room, after)
-            for i in range(r):
-                total = _soften(scores[i], n)
-                mixed[i, broad] = np.float32(1) / total
-            for b in range(used):
-                for p in range(wide):
-                    value = values[pages[b], layer, j, p].ctypes.data
-                    tile(
-                        r, scores.ctypes.data + 4 * b * PANEL, room, value, min(PANEL, n - b * PANEL),
-                        mixed.ctypes.data + 4 * p * PANEL, mixed.shape[1], values[pages[b + 1], layer, j, p].ctypes.data
-                    )  # fmt: skip
-            for i in range(r):
-                for d in range(depth):
-                    out[(first + i) * depth + d] = mixed[i, d] * mixed[i, broad]
+    room, broad = scores.shape[1], mixed.shape[1]
+    scores[:, : used * PANEL] = 0
+    mixed[:] = 0
+    q, s = qkv.ctypes.data + 4 * m * qkv.shape[1], scores.ctypes.data
+    for b in range(used):  # page by page, all heads of a page, because they lie side by side
+        key, after = keys[pages[b], layer].ctypes.data, keys[pages[b + 1], layer].ctypes.data
+        for h in range(0, heads, group):
+            for g in range(h, h + group, ROWS):
+                r = min(ROWS, h + group - g)
+                tile(r, q + 4 * g * depth, depth, key, depth, s + 4 * (g * room + b * PANEL), room, after)
+            key += 4 * depth * PANEL
+            after += 4 * depth * PANEL
+    for h in range(heads):
+        mixed[h, broad - 1] = np.float32(1) / _soften(scores[h], n)
+    for b in range(used):
+        value, after = values[pages[b], layer].ctypes.data, values[pages[b + 1], layer].ctypes.data
+        steps = min(PANEL, n - b * PANEL)
+        for h in range(0, heads, group):
+            for p in range(wide):
+                for g in range(h, h + group, ROWS):
+                    r = min(ROWS, h + group - g)
+                    target = mixed.ctypes.data + 4 * (g * broad + p * PANEL)
+                    tile(r, s + 4 * (g * room + b * PANEL), room, value, steps, target, broad, after)
+                value += 4 * PANEL * PANEL
+                after += 4 * PANEL * PANEL
+    for h in range(heads):
+        for d in range(depth):
+            out[h * depth + d] = mixed[h, d] * mixed[h, broad - 1]
 
 
 @numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]

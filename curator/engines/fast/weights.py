@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator.engines.fast.kernel import CHUNK
-from curator.engines.fast.tile import PANEL, ROWS
+from curator.engines.fast.tile import PANEL
 
 LIMIT = 64_000_000  # parameters; beyond, reading the weights is the work, and the library's threads share one reading
 
@@ -84,8 +84,8 @@ class Net:
             (CHUNK, wqkv.shape[1] * PANEL),
             (CHUNK, self.heads * self.depth),
             (CHUNK, wgu.shape[1] * PANEL),
-            (ROWS, room),
-            (ROWS, wide * PANEL + PANEL),  # the last panel holds one over the sum of the weights
+            (self.heads, room),
+            (self.heads, wide * PANEL + PANEL),  # the last panel holds one over the sum of the weights
         )
         return tuple(np.zeros(s, np.float32) for s in shapes)
 
