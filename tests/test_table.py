@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator import table
+from curator import shards, table
 from curator.errors import InputError, OperatorError, OutputError
+from curator.shards import ShardWriter, conform
 
 
 def rows(n, width=1, start=0):
@@ -23,7 +24,7 @@ def rows(n, width=1, start=0):
 @settings(deadline=None, max_examples=40)
 def test_shards_hold_the_stream_in_order_and_slices_are_slices(tmp_path_factory, sizes, per_shard, start, count):
     folder = tmp_path_factory.mktemp("shards")
-    out = table.ShardWriter(folder, schema=rows(0).schema, who="test", rows=per_shard)
+    out = ShardWriter(folder, schema=rows(0).schema, who="test", rows=per_shard)
     stream = [rows(n, start=sum(sizes[:i])) for i, n in enumerate(sizes)]
     for piece in stream:
         out.add(piece)
@@ -31,14 +32,14 @@ def test_shards_hold_the_stream_in_order_and_slices_are_slices(tmp_path_factory,
     whole = pa.concat_tables([rows(0), *stream])
     assert pa.concat_tables([table.read_table(p.path) for p in parts]).equals(whole)
     assert all(p.rows <= per_shard for p in parts)
-    assert parts == table.parts(folder)
+    assert parts == shards.parts(folder)
     path = folder / "whole.parquet"
     table.write_table(whole, path)
     assert table.read_table(path, start, count).equals(whole.slice(start, count))
 
 
 def test_shards_and_row_groups_are_bounded_by_bytes(tmp_path):
-    out = table.ShardWriter(tmp_path, schema=rows(0).schema, who="test", size=100_000)
+    out = ShardWriter(tmp_path, schema=rows(0).schema, who="test", size=100_000)
     out.add(rows(1000, width=1000))
     sizes = [p.rows for p in out.close()]
     assert sum(sizes) == 1000
@@ -49,7 +50,7 @@ def test_shards_and_row_groups_are_bounded_by_bytes(tmp_path):
 
 
 def test_one_huge_row_is_a_shard_like_any_other(tmp_path):
-    out = table.ShardWriter(tmp_path, schema=rows(0).schema, who="test")
+    out = ShardWriter(tmp_path, schema=rows(0).schema, who="test")
     out.add(rows(1, width=50_000_000))
     out.add(rows(3, start=1))
     parts = out.close()
@@ -58,7 +59,7 @@ def test_one_huge_row_is_a_shard_like_any_other(tmp_path):
 
 
 def test_the_schema_of_a_source_widens_and_older_shards_follow(tmp_path):
-    out = table.ShardWriter(tmp_path, schema=None, who="test", rows=2)
+    out = ShardWriter(tmp_path, schema=None, who="test", rows=2)
     out.add(pa.table({"a": pa.nulls(2), "n": [1, 2]}))
     out.add(pa.table({"a": ["x", None], "n": [0.5, 1.0], "late": [1, 2]}))
     parts = out.close()
@@ -75,13 +76,13 @@ def test_the_schema_of_a_source_widens_and_older_shards_follow(tmp_path):
 def test_conform_casts_but_never_invents():
     schema = pa.schema({"n": pa.int32(), "t": pa.string()})
     fits = pa.table({"t": pa.nulls(1), "n": pa.array([7], pa.int64())})
-    assert table.conform(fits, schema, "it").to_pylist() == [{"n": 7, "t": None}]
+    assert conform(fits, schema, "it").to_pylist() == [{"n": 7, "t": None}]
     with pytest.raises(
         OperatorError, match="it: columns do not fit its declaration: lost t; returned the undeclared u"
     ):
-        table.conform(pa.table({"n": [1], "u": [1]}), schema, "it")
+        conform(pa.table({"n": [1], "u": [1]}), schema, "it")
     with pytest.raises(OperatorError, match="'n' is int64, declared int32"):
-        table.conform(pa.table({"n": [2**40], "t": ["x"]}), schema, "it")
+        conform(pa.table({"n": [2**40], "t": ["x"]}), schema, "it")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
@@ -101,7 +102,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 
 def test_a_view_streams_in_stored_order_while_its_connection_works(tmp_path):
-    out = table.ShardWriter(tmp_path, schema=rows(0).schema, who="test", rows=10)
+    out = ShardWriter(tmp_path, schema=rows(0).schema, who="test", rows=10)
     out.add(rows(35))
     view = table.TableView([p.path for p in out.close()], tmp_path / "spill")
     seen = []

@@ -17,8 +17,8 @@ from curator.export.formats import Format, Item, Place, Plan, Record
 from curator.export.shards import Shards, bare, chunks
 from curator.export.stats import TableStats
 from curator.op import View
+from curator.table import ORDER, in_order, sort_key
 
-ORDER = ("problem_id", "sample_idx", "row_id")  # samples of a problem stay together; row_id breaks every tie
 READER_ROWS = 256  # rows held at once between DuckDB and the row groups
 TEXTS = pa.schema([(name, pa.string()) for name in ("question", "thinking", "answer")])
 LEFT_OUT = pa.schema([(name, pa.string()) for name in ("row_id", "config", "reason", "evidence")])
@@ -109,20 +109,9 @@ def write_folder(view: View, root: Path, layout: Layout) -> Summary:
 
 
 def _ordered(view: View, names: list[str]) -> Any:
-    """Stream `names` in the order of `ORDER`; rows that lie in order already, as the runner gives them, are not sorted.
-
-    Ids are compared by length first, so that p-10 follows p-9.
-    """
-    keys = []
-    for name in ORDER:
-        if name in view.schema.names:
-            text = not pa.types.is_integer(view.schema.field(name).type)
-            keys += [f"strlen({name}::varchar)", name] if text else [name]
-    key = "{" + ", ".join(f"'k{i}': {k}" for i, k in enumerate(keys)) + "}"
-    query = f"SELECT count(*) FROM (SELECT {key} AS k, lag({key}) OVER () AS before FROM rows) WHERE k < before"
-    misplaced = view.con.execute(query).fetchall()[0][0]
+    """Stream `names` in `ORDER`; rows that lie in order already, as the runner gives them, are not sorted."""
     listed = ", ".join('"' + n.replace('"', '""') + '"' for n in names)
-    order = f" ORDER BY {', '.join(keys)}" if misplaced else ""
+    order = "" if in_order(view) else f" ORDER BY {', '.join(sort_key(view.schema))}"
     return view.con.sql(f"SELECT {listed} FROM rows{order}").to_arrow_reader(READER_ROWS)
 
 

@@ -11,8 +11,6 @@ import yaml
 
 from curator.errors import InputError, OutputError
 
-_CHANGING = ("seconds", "started", "finished", "parts")  # of a receipt: not the same after an interruption
-
 
 class FolderSink:
     """A sink that writes into a plain folder; `run` holds the facts for the card."""
@@ -41,6 +39,8 @@ class FolderSink:
 
 def facts_from(run_folder: Path, receipts: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the facts that a sink of this run would have been given."""
+    from curator.run.receipts import lasting
+
     path = run_folder / "pipeline.yaml"
     text = path.read_text("utf-8") if path.exists() else ""
     try:
@@ -49,12 +49,7 @@ def facts_from(run_folder: Path, receipts: list[dict[str, Any]]) -> dict[str, An
         msg = f"{path}: not YAML any more ({str(e).splitlines()[0]}); run the pipeline again to write it anew"
         raise InputError(msg) from e
     page = page if isinstance(page, dict) else {}
-    past = []
-    for receipt in receipts:
-        if receipt.get("kind") != "sink":
-            use = receipt.get("engines") or {}
-            engines = {a: {k: n for k, n in u.items() if k not in ("cached", "paid")} for a, u in use.items()}
-            past.append({**{k: v for k, v in receipt.items() if k not in _CHANGING}, "engines": engines})
+    past = [lasting(receipt) for receipt in receipts if receipt.get("kind") != "sink"]
     return {
         "pipeline": text,
         "name": page.get("name") or run_folder.name,

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from curator import rows, table
 from curator.errors import OperatorError
 from curator.op import DROPPED, Result
+from curator.shards import conform
 
 SHOWN = 5  # offending ids in a message
 LINEAGE = ("row_id", "parent_id")  # the columns that new rows always have for themselves
@@ -84,9 +85,9 @@ def settle(spec: Spec, given: pa.Table, returned: Any, where: str) -> tuple[pa.T
     if "row_id" not in result.table.column_names:
         msg = f"{who}: returned rows without row_id"
         raise OperatorError(msg)
-    out = table.conform(result.table, out_schema(spec, given.schema, result.table.schema), who)
+    out = conform(result.table, out_schema(spec, given.schema, result.table.schema), who)
     lost = result.dropped if result.dropped is not None else DROPPED.empty_table()
-    lost = table.conform(lost, DROPPED, f"{who}, dropped rows")
+    lost = conform(lost, DROPPED, f"{who}, dropped rows")
     made = _conserved(spec, given, out, lost, who)
     _effect(spec, given, out, who)
     reasons = {v["values"].as_py(): v["counts"].as_py() for v in pc.value_counts(lost["reason"])}

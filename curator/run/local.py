@@ -27,6 +27,7 @@ from curator.run.segment import Segment
 from curator.run.session import Planned, Session, files_of, plan_steps
 from curator.run.sinks import run_sink, sink_folder
 from curator.run.whole import Stop, run_source, run_table
+from curator.shards import SHARD_ROWS
 
 
 def run(
@@ -37,7 +38,7 @@ def run(
     store: Any = None,
     progress: Progress | Literal[False, "lines"] | None = None,
     limit: int | None = None,
-    shard_rows: int = table.SHARD_ROWS,
+    shard_rows: int = SHARD_ROWS,
     memory: str = table.MEMORY,
 ) -> Run:
     """Run `pipeline` in `folder` and return the finished run; what is already there and still valid is reused.
@@ -220,16 +221,8 @@ def _unless_stopped(work: Callable[[Stop], None], stop: Stop) -> None:
 
 def facts(session: Session) -> dict[str, Any]:
     """Return what a sink may know: plain values that are the same after an interruption and on another machine."""
-    past = []
-    for planned in session.steps:
-        receipt = planned.receipt if planned.spec.kind != "sink" else None
-        if receipt is not None:
-            plain = {k: v for k, v in receipt.items() if k not in ("seconds", "started", "finished", "parts")}
-            use = receipt.get("engines", {})
-            plain["engines"] = {
-                a: {k: n for k, n in u.items() if k not in ("cached", "paid")} for a, u in use.items()
-            }  # fmt: skip
-            past.append(plain)
+    done = [p.receipt for p in session.steps if p.spec.kind != "sink"]
+    past = [receipts.lasting(receipt) for receipt in done if receipt is not None]
     pipeline = session.pipeline
     return {
         "pipeline": text_of(pipeline), "name": pipeline.name, "seed": pipeline.seed,

@@ -27,6 +27,7 @@ from curator.run.local import execute, open_store
 from curator.run.progress import Progress
 from curator.run.rehearsal import Rehearsed, Use
 from curator.run.session import Session
+from curator.shards import SHARD_ROWS, widen
 
 STORED, EARLIER, CAP = "stored answers", "an earlier run", "at most (max_tokens)"
 SHORT = {STORED: "stored", EARLIER: "measured", CAP: "max", "": ""}
@@ -148,7 +149,7 @@ def plan(pipeline: Pipeline, folder: str | Path | None = None, *, limit: int | N
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
         trial = _trial(pipeline, chosen)
         engines = Rehearsed(trial, open_store(store, root, pipeline), _answers(chosen))
-        done = execute(Session(trial, Path(scratch), engines, Progress(), 0, table.SHARD_ROWS, table.MEMORY, None))
+        done = execute(Session(trial, Path(scratch), engines, Progress(), 0, SHARD_ROWS, table.MEMORY, None))
         seen = {r["step"]: r for r in done.receipts}
         disk = {s["label"]: _bytes(done.folder / "steps" / s["folder"]) for s in done.steps}
     told: list[StepPlan] = []
@@ -188,7 +189,7 @@ def sample(pipeline: Pipeline, limit: int | None) -> tuple[int, pa.Table]:
     heap: list[tuple[int, int, pa.Table]] = []
     for result in whole.limited(function, limit, spec):
         found = whole.declared(result.table, spec)
-        schema = table.widen(schema, found.schema, spec.who)
+        schema = widen(schema, found.schema, spec.who)
         group = "problem_id" if "problem_id" in found.column_names else "row_id"
         for i, name in enumerate(found[group].to_pylist()):
             rank = -int.from_bytes(blake2b(str(name).encode(), digest_size=8).digest(), "big")

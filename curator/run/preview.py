@@ -18,6 +18,7 @@ from curator.run.local import execute, open_store
 from curator.run.meter import Engines, Meter
 from curator.run.progress import Progress
 from curator.run.session import Session
+from curator.shards import SHARD_ROWS
 
 SHOWN = 400  # characters of a cell; prompts are shown whole
 
@@ -112,7 +113,7 @@ def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str
     with tempfile.TemporaryDirectory(prefix="preview-") as scratch:
         engines = _Listening(kept, open_store(store, root, kept), lambda _alias, _use: None)
         engines.asked = []
-        session = Session(kept, Path(scratch), engines, Progress(), 0, table.SHARD_ROWS, table.MEMORY, rows)
+        session = Session(kept, Path(scratch), engines, Progress(), 0, SHARD_ROWS, table.MEMORY, rows)
         done = execute(session)
         shown: list[Shown] = []
         before: dict[str, dict[str, Any]] = {}

@@ -30,6 +30,13 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def lasting(receipt: Mapping[str, Any]) -> Receipt:
+    """Return a receipt without what an interruption or another machine would change: times, shards, answers reused."""
+    kept = {k: v for k, v in receipt.items() if k not in ("seconds", "started", "finished", "parts")}
+    use = receipt.get("engines") or {}
+    return kept | {"engines": {a: {k: n for k, n in u.items() if k not in ("cached", "paid")} for a, u in use.items()}}
+
+
 def settings_of(step: Step, pipeline: Pipeline) -> dict[str, Any]:
     """Return the bound settings, with the pipeline's seed where the operator has a `seed` and none was given."""
     bound = dict(step.bound)

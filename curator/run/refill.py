@@ -30,6 +30,7 @@ from curator.run.receipts import Receipt
 from curator.run.segment import MODEL_ROWS, Segment, Unit
 from curator.run.session import Planned, Session, layout_of, now
 from curator.run.whole import run_table
+from curator.shards import ShardWriter
 
 REASON = "not_needed"
 WAVES = 8  # the first wave is n rows: it is cut into so many shards at least, so that feeding can stop inside it
@@ -46,7 +47,7 @@ def _own_fate(step: Step) -> bool:
     bound = step.bound
     if step.kind in ("row", "model"):
         return True
-    if step.op.name == "grade":
+    if step.op.name in ("grade", "verify"):  # as a table operator: a vote of the samples of a problem
         return bool(bound["by"] == "problem_id")
     if step.op.name == "select" and bound["n"] is None:
         return bound["best"] is None or bound["per"] in ("problem_id", ["problem_id"], ("problem_id",))
@@ -185,7 +186,7 @@ def _leave(first: Planned, units: Sequence[Unit]) -> Receipt | None:
     if not units:
         return None
     schema = laws.dropped_schema(table.schema_of([units[0].source]))
-    out = table.ShardWriter(first.folder, "dropped-rest", schema=schema, who=first.spec.who)
+    out = ShardWriter(first.folder, "dropped-rest", schema=schema, who=first.spec.who)
     told = {"dropped_by": first.label, "reason": REASON, "evidence": "{}"}
     for unit in units:
         given = table.read_table(unit.source)

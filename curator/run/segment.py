@@ -24,6 +24,7 @@ from curator.run.pool import Pool
 from curator.run.receipts import Receipt
 from curator.run.session import Planned, Session, layout_of, now
 from curator.run.worker import Job, Staged
+from curator.shards import Part, parts
 
 MODEL_ROWS = 256  # rows of a shard before a model operator: 16 samples of 100 kB each are then 400 MB, not 8 GB
 
@@ -38,7 +39,7 @@ class Unit:
     rows: int
 
 
-def cut(shards: Sequence[table.Part], rows: int | None) -> list[Unit]:
+def cut(shards: Sequence[Part], rows: int | None) -> list[Unit]:
     """Return the units of a segment: the shards before it, cut to at most `rows` rows."""
     units: list[Unit] = []
     for shard in shards:
@@ -57,7 +58,7 @@ class Segment:
         self.session, self.steps, self.parent = session, steps, parent
         models = [p for p in steps if p.spec.kind == "model"]
         self.unit_rows = min(session.shard_rows, MODEL_ROWS) if models else None
-        self.units = units if units is not None else cut(table.parts(parent.folder), self.unit_rows)
+        self.units = units if units is not None else cut(parts(parent.folder), self.unit_rows)
         self.pool = Pool({p.label: p.spec for p in steps if p.spec.kind == "row"}, session.workers)
         self.functions: dict[str, Any] = {}
         engines = [e for p in models for e in p.step.engines.values()]

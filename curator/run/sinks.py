@@ -16,8 +16,7 @@ from curator.run import receipts, worker
 from curator.run.session import Planned, Session, files_of, now
 from curator.run.sorting import sorted_batches
 from curator.run.whole import Stop, fresh, told_sql
-
-ORDER = ("problem_id", "sample_idx", "row_id")  # of the rows a sink sees
+from curator.shards import ShardWriter
 
 
 class Folder:
@@ -101,37 +100,16 @@ def swap(building: Path, target: Path) -> None:
 
 
 def ordered(session: Session, parent: Planned, folder: Path, stop: Stop) -> list[Path]:
-    """Return shards of the parent's rows in the order of `ORDER`; a sorted copy where they lie in another order.
-
-    Ids are compared by length first, so that p-10 follows p-9.
-    """
+    """Return shards of the parent's rows in `table.ORDER`; a sorted copy where they lie in another order."""
     files = files_of(parent)
     view = stop.watch(session.view(files))
     try:
-        names = [n for n in ORDER if n in view.schema.names]
-        if _in_order(view, names):
+        if table.in_order(view):
             return files
         folder.mkdir(parents=True)
-        out = table.ShardWriter(folder, schema=view.schema, who="sorting", rows=session.shard_rows)
-        for rows in sorted_batches(view, names, folder.with_name("buckets"), stop):
+        out = ShardWriter(folder, schema=view.schema, who="sorting", rows=session.shard_rows)
+        for rows in sorted_batches(view, table.ORDER, folder.with_name("buckets"), stop):
             out.add(rows)
         return [p.path for p in out.close()]
     finally:
         view.close()
-
-
-def _in_order(view: table.TableView, names: list[str]) -> bool:
-    last: tuple[Any, ...] | None = None
-    for batch in view.batches(names):
-        columns = [batch.column(n).to_pylist() for n in names]
-        for row in zip(*columns, strict=True):
-            here = tuple(map(_rank, row))
-            if last is not None and here < last:
-                return False
-            last = here
-    return True
-
-
-def _rank(value: Any) -> tuple[bool, int, Any]:
-    """Sort key of one cell, as DuckDB orders it: nulls last, shorter texts first."""
-    return (True, 0, 0) if value is None else (False, len(value.encode()) if isinstance(value, str) else 0, value)

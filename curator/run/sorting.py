@@ -22,17 +22,10 @@ BUCKET_BYTES = 64 << 20  # uncompressed rows of a bucket: DuckDB's default limit
 FLUSH_ROWS = 2_000  # rows a bucket holds back before it writes: few row groups, little memory
 
 
-def sort_key(schema: pa.Schema, names: Sequence[str]) -> str:
-    """Return an ORDER BY list for `names`; texts by length first, so that p-10 follows p-9."""
-    return ", ".join(
-        n if pa.types.is_integer(schema.field(n).type) else f"strlen({n}::varchar), {n}" for n in names
-    )  # fmt: skip
-
-
 def sorted_batches(
     view: table.TableView, names: Sequence[str], scratch: Path, stop: Stop, bucket_bytes: int = BUCKET_BYTES
 ) -> Iterator[pa.Table]:
-    """Yield all rows of `view` ordered by `names` (see `sort_key`), one table a bucket.
+    """Yield all rows of `view` ordered by `names` (see `table.sort_key`), one table a bucket.
 
     Args:
         view: the rows; its connection gets a temporary table `places`.
@@ -41,7 +34,7 @@ def sorted_batches(
         stop: asked between batches.
         bucket_bytes: uncompressed bytes of a bucket, about.
     """
-    keys = sort_key(view.schema, names)
+    keys = ", ".join(table.sort_key(view.schema, names)) or "1"
     size = max(1, bucket_bytes // max(1, _bytes_per_row(view.files)))
     files = table.sql_files(view.files)[: -len(")")]
     view.con.execute(

@@ -20,6 +20,7 @@ from curator.run import laws, receipts, worker
 from curator.run.receipts import Receipt
 from curator.run.segment import reports, unique
 from curator.run.session import Planned, Session, files_of, now
+from curator.shards import Part, ShardWriter, conform
 
 
 class Stop:
@@ -63,14 +64,14 @@ def run_source(session: Session, planned: Planned, stop: Stop) -> None:
     spec, who = planned.spec, planned.spec.who
     fresh(planned)
     session.progress.step(planned.label, None, None)
-    out = table.ShardWriter(planned.folder, schema=None, who=who, rows=session.shard_rows)
-    lost = table.ShardWriter(planned.folder, "dropped", schema=laws.dropped_schema(pa.schema([DROPPED[0]])), who=who)
+    out = ShardWriter(planned.folder, schema=None, who=who, rows=session.shard_rows)
+    lost = ShardWriter(planned.folder, "dropped", schema=laws.dropped_schema(pa.schema([DROPPED[0]])), who=who)
     counts: list[Receipt] = []
     for result in limited(worker.call(spec, "its factory", lambda: spec.factory(**spec.settings)), session.limit, spec):
         stop.check()
         out.add(declared(result.table, spec))
         dropped = result.dropped if result.dropped is not None else DROPPED.empty_table()
-        dropped = table.conform(dropped, DROPPED, f"{who}, dropped rows")
+        dropped = conform(dropped, DROPPED, f"{who}, dropped rows")
         reasons = {v["values"]: v["counts"] for v in dropped["reason"].value_counts().to_pylist()}
         laws.known_reasons(spec, reasons, who)
         lost.add(dropped.add_column(1, "dropped_by", pa.array([planned.label] * dropped.num_rows, pa.string())))
@@ -98,7 +99,7 @@ def declared(found: pa.Table, spec: laws.Spec) -> pa.Table:
         msg = f"{spec.who}: returned rows without row_id"
         raise OperatorError(msg)
     try:
-        return table.conform(found, schema, spec.who)
+        return conform(found, schema, spec.who)
     except OperatorError as e:
         raise InputError(str(e)) from e
 
@@ -171,7 +172,7 @@ def _write(session: Session, planned: Planned, view: table.TableView, split: Spl
     relation = view.con.sql(split.out)
     reader = relation.to_arrow_reader(table.BATCH_ROWS)
     schema = laws.out_schema(spec, view.schema, reader.schema)
-    out = table.ShardWriter(planned.folder, schema=schema, who=spec.who, rows=session.shard_rows)
+    out = ShardWriter(planned.folder, schema=schema, who=spec.who, rows=session.shard_rows)
     out.add(pa.Table.from_batches([], reader.schema))
     for batch in reader:
         stop.check()
@@ -193,7 +194,7 @@ def _write(session: Session, planned: Planned, view: table.TableView, split: Spl
 
 def _write_dropped(
     session: Session, planned: Planned, view: table.TableView, split: Split, stop: Stop
-) -> tuple[list[table.Part], dict[str, int]]:
+) -> tuple[list[Part], dict[str, int]]:
     """Write the dropped rows with their own columns; return shards and how many for each reason."""
     if split.dropped is None:
         return [], {}
@@ -212,7 +213,7 @@ def _write_dropped(
     chosen = ", ".join(f'{told[n]} as "{n}"' if n in told else f"r.{_quote(n)}" for n in schema.names)
     label = planned.label.replace("'", "''")
     sql = f"select {chosen} from rows r join run_dropped d using (row_id)".replace("?::varchar", f"'{label}'")
-    lost = table.ShardWriter(planned.folder, "dropped", schema=schema, who=spec.who, rows=session.shard_rows)
+    lost = ShardWriter(planned.folder, "dropped", schema=schema, who=spec.who, rows=session.shard_rows)
     for batch in con.sql(sql).to_arrow_reader(table.BATCH_ROWS):
         stop.check()
         lost.add(pa.Table.from_batches([batch]))
