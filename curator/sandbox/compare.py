@@ -48,7 +48,7 @@ def _near(got: float, expected: float) -> bool:
 
 
 def same_value(got: Any, expected: Any, *, wrapped: bool = False) -> bool:
-    """Compare a returned value with the one a JSON file expects: tuples count as lists, keys as text, floats within 1e-6.
+    """Compare a returned value with one from JSON: tuples count as lists, keys as text, floats agree within 1e-6.
 
     Args:
         got: plain value.

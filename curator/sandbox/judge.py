@@ -49,10 +49,10 @@ def judge_code(
             `refusal` first to tell it before the first row.
     """
     rules = Rules(limit_s, max(64, memory_mb) << 20, mode == "all")
-    _allowed(unsafe)
+    shared(unsafe=unsafe)
 
     def one(item: CodeTask) -> CodeVerdict:
-        return _judge(item, rules, tests, unsafe)
+        return _judge(item, rules, tests, unsafe=unsafe)
 
     if parallel <= 1 or len(items) <= 1:
         return [one(item) for item in items]
@@ -69,11 +69,7 @@ def refusal() -> str | None:
     return None
 
 
-def _allowed(unsafe: bool) -> None:
-    shared(unsafe=unsafe)
-
-
-def _judge(item: CodeTask, rules: Rules, tests: int | None, unsafe: bool) -> CodeVerdict:
+def _judge(item: CodeTask, rules: Rules, tests: int | None, *, unsafe: bool) -> CodeVerdict:
     """One item; what is wrong with it is its verdict. A server that died is started again once."""
     try:
         suite = parse_tests(item.tests, item.entry_point)

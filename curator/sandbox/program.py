@@ -145,7 +145,7 @@ class _Host:
         return {"error": mro, "text": _say(e), "missing": e.name if isinstance(e, ModuleNotFoundError) else None}
 
     def keep(self, value: object) -> dict[str, Any]:
-        """Describe an object that stays here. `state`: its attributes now, so that no later answer can change them."""
+        """Describe an object that stays here."""
         known = self.numbers.get(id(value))
         if known is not None:
             return {"t": "remote", "v": {"id": known}}
@@ -153,15 +153,12 @@ class _Host:
         self.objects.append(value)
         self.numbers[id(value)] = number
         kind = type(value)
-        state = getattr(value, "__dict__", None)
-        plain = kind.__module__ == "solution" and isinstance(state, dict)
         about = {
             "id": number,
             "class": kind.__qualname__,
             "calls": callable(value),
-            "raises": [c.__name__ for c in value.__mro__] if _is_exception(value) else None,
+            "raises": _exception_names(value),
             "identity": kind.__eq__ is object.__eq__,
-            "state": self.codec.encode(dict(state)) if plain and state is not None else None,
         }
         return {"t": "remote", "v": about}
 
@@ -236,8 +233,9 @@ class _Host:
         return {"value": self.codec.encode(action(target, *[self.codec.decode(a) for a in request["args"]]))}
 
 
-def _is_exception(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
+def _exception_names(value: object) -> list[str] | None:
+    is_exception = isinstance(value, type) and issubclass(value, BaseException)
+    return [c.__name__ for c in value.__mro__] if isinstance(value, type) and is_exception else None
 
 
 def _next(iterator: Iterator[Any]) -> list[Any]:
@@ -252,7 +250,5 @@ _OPERATIONS: dict[str, Callable[[_Host, dict[str, Any]], dict[str, Any]]] = {
 }  # fmt: skip
 _ACTIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "setattr": setattr, "getitem": operator.getitem, "setitem": operator.setitem,
-    "len": len, "bool": bool, "iter": iter, "next": _next, "str": str, "repr": repr, "hash": hash,
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "lt": operator.lt, "le": operator.le,
-    "gt": operator.gt, "ge": operator.ge, "neg": operator.neg, "abs": abs,
+    "len": len, "bool": bool, "iter": iter, "next": _next, "str": str, "repr": repr,
 }  # fmt: skip

@@ -233,21 +233,24 @@ def _asserted(cases: list[Case], entry_point: str | None) -> Suite:
 
 
 def _entries(cases: list[Case], names: tuple[str, ...], entry_point: str | None) -> tuple[str, ...]:
-    """The functions under test: the one that is named; else what the asserts call and nobody else defines.
+    """The function under test where it is named; else a built-in name, if the tests call nothing but built-in names.
 
-    A built-in name counts only where an assert calls nothing else, and then the innermost call: `sum` in
-    `assert sum(10, 15) == 6`, but neither `set` nor `abs` around another call.
+    Then the innermost call counts: `sum` in `assert sum(10, 15) == 6`, `filter` and not `set` in
+    `assert set(filter(x)) == {4}`. Other names are no question: they come from the program or from nowhere.
     """
     if entry_point:
         return (entry_point,)
-    innermost = []
+    found: list[str] = []
     for case in cases:
-        calls = [n for n in ast.walk(ast.parse(case.code)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-        called = [(c.func.id, c) for c in calls if isinstance(c.func, ast.Name) and c.func.id in names]
-        if called and all(hasattr(builtins, name) for name, _ in called):
-            last = [n for n, c in called if not any(d is not c and d in calls for d in ast.walk(c))]
-            innermost += last[:1]
-    return tuple(dict.fromkeys(innermost))
+        calls = [n for n in ast.walk(ast.parse(case.code)) if isinstance(n, ast.Call) and _called(n) in names]
+        if any(not hasattr(builtins, _called(c)) for c in calls):
+            return ()
+        found += [_called(c) for c in calls if not any(d is not c and d in calls for d in ast.walk(c))][:1]
+    return tuple(dict.fromkeys(found))
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def _asserts(node: ast.stmt) -> bool:

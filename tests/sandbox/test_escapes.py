@@ -4,6 +4,7 @@ What a program may do to the outside is looked at from outside as well. Programs
 `test_forgery.py`.
 """
 
+# ruff: noqa: E501 - programs in a table
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 """Programs that are wrong and want to be judged right. None of them may be `correct`."""
 
+# ruff: noqa: E501 - programs in a table
 from __future__ import annotations
 
 import pytest
@@ -104,6 +105,53 @@ FORGERIES: dict[str, tuple[str, object]] = {
         "        try: os.write(5, len(m).to_bytes(4, 'little') + m)\n        except OSError: return\n"
         "threading.Thread(target=go, daemon=True).start()\ndef f(x):\n    import time\n    time.sleep(9)", ["assert f(3) == 9"]),
 }  # fmt: skip
+
+
+RAW = """
+import os, json
+def read():
+    n = int.from_bytes(os.read(5, 4), 'little')
+    return json.loads(os.read(5, n))
+def write(m):
+    d = json.dumps(m).encode()
+    os.write(5, len(d).to_bytes(4, 'little') + d)
+read()
+write({'value': {'f': F, 'P': {'t': 'remote', 'v': {'id': 9, 'calls': True}}}})
+while True:
+    read()
+    write({'value': V, 'changed': {}})
+"""
+HANDLE = {"t": "remote", "v": {"id": 0, "calls": True, "identity": True, "class": "P", "state": [4]}}
+# What a program answers that speaks the messages itself: (what `f` is, what every request is answered).
+MESSAGES = {
+    "an object of the library that equals everything": (HANDLE, {"t": "stdlib", "v": ["unittest.mock", "ANY"]}),
+    "a class of the library that makes such": ({"t": "stdlib", "v": ["unittest.mock", "MagicMock"]}, 1),
+    "f is a built-in": ({"t": "builtin", "v": "print"}, 1),
+    "f is a constant": ({"t": "builtin", "v": "NotImplemented"}, 1),
+    "f is a module": ({"t": "module", "v": "unittest.mock"}, 1),
+    "true": (HANDLE, True),
+    "not implemented": (HANDLE, {"t": "NotImplemented", "v": None}),
+    "the same handle for everything": (HANDLE, HANDLE),
+    "a handle with a list for an id": (HANDLE, {"t": "remote", "v": {"id": []}}),
+    "a function of the tests": (HANDLE, {"t": "callback", "v": 0}),
+    "no value": (HANDLE, {"t": "nothing"}),
+    "a set of lists": (HANDLE, {"t": "set", "v": [[1]]}),
+    "no number": (HANDLE, {"t": "int", "v": "x"}),
+    "deep": (HANDLE, {"t": "deep", "v": "x"}),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_no_message_is_believed(name):
+    f, value = MESSAGES[name]
+    program = RAW.replace("F,", f"{f!r},").replace("V,", f"{value!r},")
+    tests = [*SIMPLE, "assert f(2) == P(4)", "assert f(2) is P(4)", "assert isinstance(f(2), P)", "assert f(2) in [4, 9]",
+             "assert not f(2) != 4", "assert {f(2): 1} == {4: 1}", "assert [f(2)] == [4]", "assert (f(2), 1) == (4, 1)"]
+    if not (isinstance(value, dict) and value["t"] == "remote"):
+        tests = [t for t in tests if "P" not in t]  # an expected value that is the program's own plain value: see docs
+    for test in tests:
+        verdict = judge_code([CodeTask(program, [test])], limit_s=1)[0]
+        assert verdict.verdict in {"incorrect", "error"}, (test, verdict)
 
 
 def test_no_forgery_is_believed():
