@@ -110,7 +110,7 @@ def clean(answer: str) -> Clean:
     s, percent = _take_percent(s.strip())
     s, unit = _units(s)
     s = _MATHS_FONT.sub(r"\1", s) if "\\text" not in s else s
-    s = _angles(s)
+    s, unit = _angles(s, unit)
     s = _braces(s)
     s = re.sub(r"\s+", " ", s).strip().rstrip(".").strip().strip("*").strip()
     s, base = _take_base(s)
@@ -160,6 +160,7 @@ def _units(s: str) -> tuple[str, str]:
             m
             and not re.search(r"[,\x01(\[]\s*$|\b(?:and|or)\s*$", s[: m.start()])
             and not re.fullmatch(r"\s*\(?[A-Z]\)?\s*", m[1])
+            and not re.search(r"\d:\d\d\s*$", s[: m.start()])
         ):
             without = s[: m.start()]
         without = _WORD_UNIT.sub("", without)
@@ -172,12 +173,12 @@ def _units(s: str) -> tuple[str, str]:
     return s.strip(), unit
 
 
-def _angles(s: str) -> str:
+def _angles(s: str, unit: str) -> tuple[str, str]:
     if "circ" not in s and "deg" not in s:
-        return s
+        return s, unit
     if _TRIG.search(s):
-        return re.sub(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b)", r"(\1\\pi/180)", s)
-    return _DEGREES.sub("", s)
+        return re.sub(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b)", r"(\1\\pi/180)", s), unit
+    return _DEGREES.sub("", s), unit or "degree"
 
 
 def _braces(s: str) -> str:

@@ -13,19 +13,11 @@ from dataclasses import dataclass
 from curator.maths.brackets import TooDeep
 from curator.maths.clean import clean, squeeze
 from curator.maths.extract import MAX_CHARS
-from curator.maths.plain import NeedsSympy, plain_leaf, plain_relation
+from curator.maths.plain import NeedsSympy, Unreadable, plain_leaf, plain_relation
 from curator.maths.rules import Rules
-from curator.maths.shape import Group, Leaf, Matrix, Relation, Shape, Text, choice, shape
+from curator.maths.shape import EMPTY, Group, Leaf, Matrix, Relation, Shape, Text, choice, shape
 
-
-class Unreadable(Exception):
-    """One of the answers cannot be read. `side`: gold or pred."""
-
-    def __init__(self, side: str, why: str) -> None:
-        super().__init__(side, why)
-        self.side, self.why = side, why
-
-
+_NOTHING = {"", "empty set", "no solution", "no solutions", "no real solution", "no real solutions", "none"}
 _CONTENT = re.compile(r"[^\W_]|[^\x00-\x7f]")
 
 LeafEq = Callable[[Leaf, Leaf, Rules], bool]
@@ -46,7 +38,7 @@ def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relatio
     for side, text in (("gold", a.text), ("pred", b.text)):
         if not _CONTENT.search(text) or text == "<empty_execution>":
             raise Unreadable(side, "nothing in it")
-    if a.text and squeeze(a.text) == squeeze(b.text) and a.base == b.base and a.percent == b.percent:
+    if squeeze(a.text) == squeeze(b.text) and a[1:] == b[1:]:
         return True
     letters = choice(gold), choice(pred)
     if all(letters) and (_is_choice(gold) or _is_choice(pred)):
@@ -93,7 +85,7 @@ class _Comparison:
         """Words equal words. A sentence with several numbers, or with that of the reference, may state its value."""
         if isinstance(g, Text) and isinstance(p, Text):
             return g.words.lower() == p.words.lower()
-        if _same_words(g, p):
+        if _same_words(g, p) or (not self.rules.omissions and EMPTY in (g, p) and {_words(g), _words(p)} <= _NOTHING):
             return True
         if isinstance(p, Text) and p.numbers:
             side = "pred"
@@ -216,6 +208,10 @@ def _is_chain(r: Relation) -> bool:
 
 def _name(name: str) -> str:
     return re.sub(r"[\\{}\s_]|\(.*\)", "", name)
+
+
+def _words(s: Shape) -> str:
+    return s.words if isinstance(s, Text) else ""
 
 
 def _same_words(g: Shape, p: Shape) -> bool:

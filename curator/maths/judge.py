@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from curator.maths.compare import Unreadable, equal
-from curator.maths.plain import NeedsSympy
+from curator.maths.compare import equal
+from curator.maths.plain import NeedsSympy, Unreadable
 from curator.maths.pool import Pair, Reply, shared
 from curator.maths.rules import Rules
 

@@ -15,6 +15,7 @@ from curator.maths.shape import Leaf, Relation
 from curator.maths.units import factor
 
 _INFINITE = re.compile(r"\s*([+-]?)\s*\\infty\s*")
+_DIGITS = re.compile(r"[-+]?[0-9A-Za-z., ]+")
 FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -22,12 +23,23 @@ class NeedsSympy(Exception):
     """The comparison needs a computer algebra system: ask a worker."""
 
 
+class Unreadable(Exception):
+    """One of the answers cannot be read. `side`: gold or pred."""
+
+    def __init__(self, side: str, why: str) -> None:
+        super().__init__(side, why)
+        self.side, self.why = side, why
+
+
 def plain_leaf(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
-    """Compare leaves without sympy. Raises NeedsSympy where nothing here proves either verdict."""
+    """Compare leaves without sympy. Raises NeedsSympy where nothing here proves either verdict, Unreadable."""
     same_base = gold.base == pred.base or (not rules.omissions and None in (gold.base, pred.base))
     if gold.base or pred.base:
         if squeeze(gold.latex) == squeeze(pred.latex):
             return same_base
+        if not pred.base and not _DIGITS.fullmatch(pred.latex.strip()):
+            side = "pred"
+            raise Unreadable(side, "no number in a base")
         return gold.base != pred.base and _in_base(gold) is not None and _in_base(gold) == _in_base(pred)
     same_text = squeeze(gold.latex) == squeeze(pred.latex)
     if same_text and gold.unit == pred.unit and (gold.percent == pred.percent or not rules.percent):
@@ -50,6 +62,8 @@ def plain_leaf(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
 
 def _other_unit(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
     """Values in different units: converted where both are known, else compared as numbers unless strict."""
+    if {gold.unit, pred.unit} == {"degree", ""} and ("pi" in gold.latex or "pi" in pred.latex):
+        return plain_leaf(_radians(gold), _radians(pred), rules)
     times = factor(gold.unit, pred.unit)
     if times is None or (rules.omissions and times == 1):
         return False
@@ -58,6 +72,10 @@ def _other_unit(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
         return plain_leaf(*bare, rules)
     b = rational(pred.latex)
     return b is not None and plain_leaf(bare[0], Leaf(f"{(b * times).numerator}/{(b * times).denominator}"), rules)
+
+
+def _radians(leaf: Leaf) -> Leaf:
+    return replace(leaf, latex=rf"({leaf.latex}) \cdot \frac{{\pi}}{{180}}", unit="") if leaf.unit else leaf
 
 
 def _infinite(gold: Leaf, pred: Leaf) -> bool | None:

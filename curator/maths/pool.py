@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -27,6 +27,7 @@ from curator.maths.rules import Rules
 
 SHARE = 24  # pairs a worker takes at a time where several work on one call
 RECYCLE = 20_000  # pairs before a worker is replaced: sympy's caches grow
+RECYCLE_BYTES = 1 << 30  # memory it may hold between two pairs
 START_S = 120.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 _CODE = f"import sys; sys.path.insert(0, {_ROOT!r}); from curator.maths.worker import main; main()"
@@ -55,10 +56,13 @@ class _Worker:
     """One process and the pipes to it."""
 
     def __init__(self) -> None:
-        self.served = 0
+        self.served, self.worn = 0, False
         self.buffer = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-P", "-c", _CODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self.process.stdin
         assert self.process.stdout
@@ -75,32 +79,43 @@ class _Worker:
         """Read one reply, writing what is pending meanwhile. None: the deadline passed or the process died."""
         while b"\n" not in self.buffer:
             left = deadline - time.monotonic()
-            writing = [self.stdin] if pending else []
-            readable, writable, _ = select.select([self.stdout], writing, [], max(0.0, left))
-            if readable:
+            events = self._events(left, writing=bool(pending))
+            if self.stdout in events:
                 chunk = os.read(self.stdout, 65536)
                 if not chunk:
                     return None
                 self.buffer += chunk
-            elif writable and pending:
-                try:
-                    sent = os.write(self.stdin, pending[0])
-                except (BrokenPipeError, BlockingIOError):
-                    sent = 0
-                    if self.process.poll() is not None:
-                        return None
-                if sent == len(pending[0]):
-                    pending.popleft()
-                else:
-                    pending[0] = pending[0][sent:]
+            elif self.stdin in events and pending:
+                if not self._write(pending):
+                    return None
             elif left <= 0:
                 return None
         line, _, self.buffer = self.buffer.partition(b"\n")
         reply: dict[str, Any] = json.loads(line)
         return reply
 
+    def _events(self, timeout: float, *, writing: bool) -> set[int]:
+        """File descriptors that are ready. Not `select`: it fails beyond 1,024 open files."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.stdout, selectors.EVENT_READ)
+            if writing:
+                selector.register(self.stdin, selectors.EVENT_WRITE)
+            return {key.fd for key, _ in selector.select(max(0.0, timeout))}
+
+    def _write(self, pending: deque[bytes]) -> bool:
+        """Write what the pipe takes. False: the process is gone."""
+        try:
+            sent = os.write(self.stdin, pending[0])
+        except (BrokenPipeError, BlockingIOError):
+            return self.process.poll() is None
+        if sent == len(pending[0]):
+            pending.popleft()
+        else:
+            pending[0] = pending[0][sent:]
+        return True
+
     def serve(self, pairs: Sequence[Pair]) -> list[Reply]:
-        """Answer pairs in order, until one hangs or kills the process: that one is answered here and is the last."""
+        """Answer pairs in order, until one hangs or kills the process, or it is worn out: that reply is the last."""
         pending = deque(json.dumps(asdict(p)).encode() + b"\n" for p in pairs)
         replies: list[Reply] = []
         for p in pairs:
@@ -110,6 +125,10 @@ class _Worker:
                 self.kill()
                 break
             replies.append(Reply(reply["equal"], reply["why"], reply.get("note", "")))
+            self.worn = self.served + len(replies) >= RECYCLE or reply["memory"] > RECYCLE_BYTES
+            if self.worn and len(replies) < len(pairs):
+                self.kill()  # what was sent ahead is lost with it: the pool asks again
+                break
         self.served += len(replies)
         return replies
 
@@ -164,7 +183,7 @@ class Pool:
                 except BaseException:
                     worker.kill()
                     raise
-                if worker.process.returncode is None and worker.served < RECYCLE:
+                if worker.process.returncode is None and not worker.worn:
                     with self._lock:
                         self._free.append(worker)
                 else:

@@ -66,6 +66,12 @@ class Relation:
 
 Shape = Leaf | Text | Group | Matrix | Relation
 
+EMPTY = Group("set", ())
+_REALS = Group("tuple", (Leaf(r"-\infty"), Leaf(r"\infty")), "(", ")")
+_WHOLE: dict[str, Shape] = {
+    **dict.fromkeys([r"\emptyset", r"\{\}", r"\{ \}"], EMPTY),
+    **dict.fromkeys([r"\mathbb{R}", r"\mathbb R", r"\R", r"\text{all real numbers}", "all real numbers"], _REALS),
+}
 _RELATIONS: dict[str, Op] = {
     "=": "=", "==": "=", r"\equiv": "=", "<": "<", ">": ">", r"\le": "<=", "<=": "<=", r"\ge": ">=", ">=": ">=",
     r"\ne": "!=", "!=": "!=", r"\approx": "=", r"\in": "=", r"\to": "=",
@@ -126,6 +132,8 @@ def _shape(c: Clean, depth: int) -> Shape:
         raise TooDeep(msg)
     if c.base is not None or rational(s) is not None:
         return Leaf(*c)
+    if s in _WHOLE:
+        return _WHOLE[s]
     if m := _CLOCK.fullmatch(s):
         return Text(f"{int(m[1])}:{m[2]} {(m[3] or '').lower()}".strip())
     if words := _words(s):
@@ -257,7 +265,7 @@ def _bracketed(s: str, depth: int) -> Shape | None:
     bound(len(parts))
     if left == "\\{":
         if any(t in {"|", ":", r"\mid"} for t, _, d in tokens(inner) if d <= 0):
-            return None
+            return _such_that(inner, depth)
         return Group("set", _flat(tuple(_item(p, depth) for p in parts)).items)
     if left == "{" or not found:
         return _item(inner, depth) if inner and left in "({" else None
@@ -265,6 +273,12 @@ def _bracketed(s: str, depth: int) -> Shape | None:
     if len(items) == 2 and (left, right) in {("[", "]"), ("(", "]"), ("[", ")")}:
         return Group("span", items, left, right)
     return Group("tuple", items, left, right)
+
+
+def _such_that(inner: str, depth: int) -> Shape | None:
+    r"""The condition of `x | x > 2`, `x \in \mathbb{R} : x > 2`."""
+    m = re.fullmatch(r"\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{R\}\s*)?(?:\||:|\\mid)(.*)", inner, re.S)
+    return _item(m[2], depth) if m and re.search(rf"(?<![A-Za-z\\]){m[1]}(?![A-Za-z])", m[2]) else None
 
 
 def _plus_minus(s: str, depth: int) -> Shape | None:

@@ -8,7 +8,6 @@ goes to sympy's exact simplifiers; only what they leave open is accepted on 100 
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 from functools import lru_cache
@@ -20,18 +19,18 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from sympy.core.function import AppliedUndef
 
 from curator.maths.arith import subscript
+from curator.maths.bounds import MAX_NODES, TooBig, magnitude, surely_huge
 from curator.maths.plain import NeedsSympy, plain_leaf, plain_relation
 from curator.maths.rules import Rules, numbers_equal, under
 from curator.maths.shape import Leaf, Relation
 
-MAX_DIGITS = 5_000  # of any number that is computed
-MAX_NODES = 2_000
 _CONFIG = ConversionConfig(lowercase_symbols=False)
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
 # The grammar adds `2(3)` and `(2)3` up to 5, and reads `\Gamma` as Euler's constant.
 _BESIDE = re.compile(
     r"(?<![_^\d])\d+(?=\s*\()|\)(?=\s*(?:[\d(]|\\frac))|\\binom\s*\{[^{}]*\}\s*\{[^{}]*\}(?=\s*[\d(\\])"
 )
+_LARGE_BINOMIAL = re.compile(r"\\binom\s*\{\s*(\d{4,1000})\s*\}\s*\{\s*(\d{1,1000})\s*\}")
 _CAPITAL = re.compile(r"\\(Gamma|Upsilon)(?![A-Za-z])")
 _SUBSCRIPT = re.compile(r"_\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _POINTS = tuple(sympy.Rational(p, q) for p, q in ((17, 5), (29, 7), (43, 13), (61, 11), (71, 19), (83, 23), (97, 17)))
@@ -41,51 +40,19 @@ class Unparsable(Exception):
     """The LaTeX parser does not read this text."""
 
 
-class TooBig(Exception):
-    """Evaluating would make a number of more than `MAX_DIGITS` digits, or the expression is too large."""
-
-
-def magnitude(e: Any) -> float:
-    """Return an upper bound of |log10 |e|| of the numbers that evaluating `e` makes. Raises TooBig."""
-    if not isinstance(e, sympy.Basic):
-        return 0.0
-    if e.is_Rational:
-        return float(max(len(str(abs(e.p))) if abs(e.p) < 10**4000 else MAX_DIGITS + 1, e.q.bit_length() * 0.302))
-    inner = [magnitude(a) for a in e.args]
-    size = 1.0 + sum(inner) if (e.is_Add or e.is_Mul) else max(inner, default=1.0)
-    if e.is_Pow and not e.args[1].free_symbols:
-        size = inner[0] * max(1.0, _bound(e.args[1]))
-    elif (
-        isinstance(e, sympy.factorial | sympy.gamma | sympy.binomial | sympy.functions.factorial2)
-        and not e.free_symbols
-    ):
-        top = _bound(e.args[0])
-        size = top * math.log10(max(top, 2))
-    elif isinstance(e, sympy.exp) and not e.free_symbols:
-        size = _bound(e.args[0])
-    if size > MAX_DIGITS:
-        raise TooBig
-    return size
-
-
-def _bound(e: Any) -> float:
-    """An upper bound of |e| for an expression without symbols whose parts are already bounded."""
-    digits = magnitude(e)
-    if digits > 8:
-        return 10.0**9
-    try:
-        return abs(complex(e.evalf(8)))
-    except (TypeError, ValueError, OverflowError):
-        return 10.0**9
-
-
 @lru_cache(maxsize=4096)
 def parse(latex: str) -> Any:
     """Return the evaluated sympy expression of a leaf. Raises Unparsable, TooBig."""
     text = _DECIMAL.sub(_exact_decimal, latex.replace(r"\cdotp", r"\cdot"))
     text = _SUBSCRIPT.sub(_plain_subscript, text.replace("*", r" \cdot "))
     text = _CAPITAL.sub(r" G_{\1}", _BESIDE.sub(r"\g<0> \\cdot ", text))
-    if text.count("^") > 60 or len(re.findall(r"\\binom\s*\{?\d{4,}", text)):
+    if m := _LARGE_BINOMIAL.search(text):  # the grammar would compute it
+        n, k = (sympy.Integer(g) for g in m.groups())
+        raise TooBig(sympy.binomial(n, k, evaluate=False) if m.group() == text.strip() else None)
+    if re.search(r"\\(?:Gamma|zeta)\s*\(", text):
+        msg = "special function"
+        raise Unparsable(msg)
+    if text.count("^") > 60:
         raise TooBig
     try:
         raw = latex2sympy(text, normalization_config=None, conversion_config=_CONFIG)
@@ -97,7 +64,10 @@ def parse(latex: str) -> Any:
         raise Unparsable(type(raw).__name__)
     if sum(1 for _ in sympy.preorder_traversal(raw)) > MAX_NODES:
         raise TooBig
-    magnitude(raw)
+    try:
+        magnitude(raw)
+    except TooBig as e:
+        raise TooBig(raw) from e
     done = raw.xreplace({sympy.Symbol("i"): sympy.I}) if not raw.has(sympy.Sum, sympy.Product) else raw
     done = done.doit()
     calls = {f: sympy.Symbol(str(f)) for f in done.atoms(AppliedUndef)}  # f(1): a number nobody knows
@@ -119,20 +89,29 @@ def leaf_equal(gold: Leaf, pred: Leaf, rules: Rules) -> bool:
         return plain_leaf(gold, pred, rules)
     except NeedsSympy:
         pass
-    sides = []
+    sides: list[Any] = []
+    huge: list[bool] = []
     for side, leaf in (("gold", gold), ("pred", pred)):
         try:
             sides.append(parse(leaf.latex))
         except Unparsable as e:
             raise Unparsable(side, str(e)) from e
-        except TooBig:
-            sides.append(None)
-    a, b = sides
-    if a is None or b is None:
-        if a is None and b is None:
-            raise TooBig
-        return False  # one number is beyond any bound the other is within
-    return values_equal(a, b, gold, pred, rules)
+        except TooBig as e:
+            huge.append(surely_huge(e.raw))
+            if not huge[-1]:
+                raise
+    if len(huge) == 2:
+        raise TooBig
+    if huge:
+        return _not_huge(sides[0])
+    return values_equal(sides[0], sides[1], gold, pred, rules)
+
+
+def _not_huge(value: Any) -> bool:
+    """False: the other side is beyond any bound that this number is within. Raises TooBig where it is no number."""
+    if value.is_Rational or (not value.free_symbols and value.is_finite):
+        return False
+    raise TooBig
 
 
 def values_equal(a: Any, b: Any, gold: Leaf, pred: Leaf, rules: Rules) -> bool:

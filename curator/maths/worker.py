@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 MEMORY = 2 << 30  # bytes of address space: sympy takes 0.3 GiB, 5,000-digit numbers next to nothing
+ORPHAN_S = 2.0  # how often a worker looks whether its parent still lives
 
 
 class OutOfTime(BaseException):
@@ -36,8 +39,9 @@ def limits(seconds: float) -> None:
 def answer(pair: dict[str, Any]) -> dict[str, Any]:
     """Compare one pair {gold, pred, rules}. Returns {equal: true|false|null, why}; why is null where decided."""
     from curator.maths import symbolic
-    from curator.maths.compare import Unreadable, equal
-    from curator.maths.plain import NeedsSympy
+    from curator.maths.bounds import TooBig
+    from curator.maths.compare import equal
+    from curator.maths.plain import NeedsSympy, Unreadable
     from curator.maths.rules import Rules
 
     try:
@@ -48,11 +52,31 @@ def answer(pair: dict[str, Any]) -> dict[str, Any]:
         return {"equal": None, "why": f"{side} does not parse", "note": why}
     except Unreadable as e:
         return {"equal": None, "why": f"{e.side} does not parse", "note": e.why}
-    except (symbolic.TooBig, MemoryError, NeedsSympy):
+    except (TooBig, MemoryError, NeedsSympy):
         return {"equal": None, "why": "too large to compute"}
     except (RecursionError, Exception) as e:  # a defect of a library on hostile text costs one row
         return {"equal": None, "why": f"{type(e).__name__} in the comparison"}
     return {"equal": same, "why": None}
+
+
+def memory() -> int:
+    """Bytes of memory this process holds now; its peak where the kernel does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def stop_when_orphaned() -> None:
+    """End this process within seconds of its parent's: a fork of the parent may hold our pipe open after it."""
+    parent = os.getppid()
+
+    def look(_signal: int, _frame: object) -> None:
+        if os.getppid() != parent:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, ORPHAN_S, ORPHAN_S)
 
 
 def main() -> None:
@@ -62,6 +86,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
     signal.signal(signal.SIGPROF, _alarm)
+    stop_when_orphaned()
     sys.setrecursionlimit(3000)
     out = sys.stdout
     sys.stdout = sys.stderr  # a library that prints must not write into the protocol
@@ -78,7 +103,7 @@ def main() -> None:
         except OutOfTime:
             result = {"equal": None, "why": "timeout"}
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(json.dumps(result), file=out, flush=True)  # noqa: T201
+        print(json.dumps({**result, "memory": memory()}), file=out, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

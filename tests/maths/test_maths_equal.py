@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from curator.maths import symbolic
 from curator.maths.clean import clean
-from curator.maths.compare import Unreadable, equal
+from curator.maths.compare import equal
 from curator.maths.numbers import rational
-from curator.maths.plain import NeedsSympy
+from curator.maths.plain import NeedsSympy, Unreadable
 from curator.maths.rules import Rules
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import resource
 import subprocess
 import sys
 import threading
@@ -98,16 +100,90 @@ def test_from_daemonic_processes_forked_and_spawned(method):
     child.join()
 
 
-@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"])
-def test_no_worker_outlives_its_process(end):
+def ended(pid: int) -> bool:
+    """Is the process gone within half a minute (a zombie that nobody reaps counts as gone)?"""
+    try:
+        worker = psutil.Process(pid)
+        return worker.status() == psutil.STATUS_ZOMBIE or psutil.wait_procs([worker], 30)[1] == []
+    except psutil.NoSuchProcess:
+        return True
+
+
+START = (
+    "import os, time, threading\nfrom curator.maths.pool import Pair, shared\n"
+    "p = shared()\np.ask([Pair(r'\\sin^2 x', r'1-\\cos^2 x')])\nprint(p._free[0].process.pid, flush=True)\n"
+)
+BUSY = (
+    "slow = [Pair('7', r'\\prod_{k=1}^{10^8} k', limit_s=4.0)]\n"
+    "threading.Thread(target=p.ask, args=(slow,)).start()\ntime.sleep(0.3)\n"
+)
+FORKED = "if os.fork() == 0:\n    time.sleep(30)\n    os._exit(0)\n"  # the fork holds our end of the worker's pipe
+
+
+@pytest.mark.parametrize("doing", ["", BUSY, FORKED], ids=["idle", "busy", "forked"])
+@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"], ids=["exit", "kill -9"])
+def test_no_worker_outlives_its_process(doing, end):
+    out = subprocess.Popen([sys.executable, "-c", START + doing + end], stdout=subprocess.PIPE, text=True)
+    assert out.stdout
+    pid = int(out.stdout.readline())
+    out.wait(timeout=120)
+    assert ended(pid)
+
+
+def test_from_a_script_on_stdin_without_a_file():
+    """A notebook's `__main__` has no file that a spawned process could import again."""
     code = (
-        "import os\nfrom curator.maths.pool import Pair, shared\np = shared()\np.ask([Pair('x+1', '1+x')])\n"
-        f"print(p._free[0].process.pid, flush=True)\n{end}"
+        "import asyncio\nfrom curator.maths.judge import judge\n"
+        "async def cell():\n    return await asyncio.to_thread(judge, [(r'\\sin^2 x', r'1-\\cos^2 x')])\n"
+        "print(asyncio.run(cell())[0].verdict)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    worker = psutil.Process(int(done.stdout)) if psutil.pid_exists(int(done.stdout)) else None
-    gone = worker is None or worker.status() == psutil.STATUS_ZOMBIE or psutil.wait_procs([worker], 10)[1] == []
-    assert gone
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "correct", done.stderr
+
+
+def test_beyond_1024_open_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1500:
+        pytest.skip("the limit on open files cannot be raised")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        p = Pool()
+        assert [r.equal for r in p.ask([HARD])] == [True]
+        p.close()
+    finally:
+        for f in files:
+            os.close(f)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_worker_that_holds_too_much_memory_is_replaced(monkeypatch):
+    hanging(monkeypatch, "worker.kept = b'x' * (200 << 20)")
+    monkeypatch.setattr(pools, "RECYCLE_BYTES", 250 << 20)
+    p = Pool()
+    p.ask([HARD])
+    first = p._free[0].process.pid
+    replies = p.ask([HARD, Pair("boom", "1"), HARD, HARD])
+    assert [r.equal for r in replies] == [True, False, True, True]
+    assert p._free[0].process.pid != first
+    p.close()
+
+
+def test_a_worker_is_replaced_after_its_share(monkeypatch):
+    monkeypatch.setattr(pools, "RECYCLE", 3)
+    p = Pool()
+    assert [r.equal for r in p.ask([HARD] * 5)] == [True] * 5
+    assert p._free[0].served == 2
+    p.close()
+
+
+def test_two_workers_share_a_call_and_keep_its_order(monkeypatch):
+    monkeypatch.setattr(pools, "SHARE", 2)
+    p = Pool(2)
+    replies = p.ask([Pair(r"\sin^2 x", rf"{n}-\cos^2 x") for n in (0, 1, 2, 1, 1)])
+    assert [r.equal for r in replies] == [False, True, False, True, True]
+    assert len(p._free) == 2
+    p.close()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +196,17 @@ def test_no_worker_outlives_its_process(end):
         ("7", "x" * 5_000_000, Verdict("unparseable", "answer does not parse")),
         ("10^{10^{10}}", "2^{10^{10}}", Verdict("error", "too large to compute")),
         ("7", "no solution", Verdict("incorrect")),
+        ("7", "", Verdict("unparseable", "answer does not parse")),
+        ("7", "___", Verdict("unparseable", "answer does not parse")),
+        ("", "7", Verdict("error", "reference does not parse")),
+        ("___", "7", Verdict("error", "reference does not parse")),
+        ("x" * 5_000_000, "7", Verdict("error", "reference does not parse")),
+        ("7", "7\x00", Verdict("correct")),
+        ("7", "\ud800", Verdict("unparseable", "answer does not parse")),
+        ("7", "\u202e7\u202c", Verdict("correct")),
+        ("7", "It takes 3 days and then 7 more", Verdict("unparseable", "answer does not parse")),
+        ("7", "it cannot be determined", Verdict("incorrect")),
+        ("7", "{" * 100_000 + "7" + "}" * 100_000, Verdict("unparseable", "answer does not parse")),
     ],
 )
 def test_verdicts_stay_apart(gold, pred, verdict):
