@@ -58,7 +58,8 @@ def _candidates(  # pragma: no cover - compiled
                 out[count] = i
                 count += 1
                 held += weights[i]
-        if (top_k > 0 and count >= top_k) or (top_p < 1 and held > top_p * total) or floor < 1e-37:
+        # Top-p is a share of what top-k leaves, so with top-k all of that must be there.
+        if (count >= top_k if top_k > 0 else held > top_p * total) or floor < 1e-37:
             return count
         floor *= np.float32(2.0**-7)
 
