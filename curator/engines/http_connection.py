@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what it cannot read, or nobody asked for, ends the connection."""
         self._size += len(data)
-        if self._answer is None or self._size > LARGEST:
+        if self._size > LARGEST:
             self.fail(BrokenOff("the answer is too large"))
             return
         try:
