@@ -54,7 +54,8 @@ class Judge:
         texts = [prompt]
         if self.both_orders:
             texts.append(prompts.fill(self.template, **{SWAPPED.get(k, k): v for k, v in fields.items()}))
-        return list(await asyncio.gather(*(self._votes(text, engine, key) for text in texts)))
+        different = dict.fromkeys(texts)  # equal answers are the same question in either order
+        return list(await asyncio.gather(*(self._votes(text, engine, key) for text in different)))
 
     async def _votes(self, prompt: str, engine: Engine, key: str) -> list[judge.Reply]:
         found = await asyncio.gather(*(engine.generate(r) for r in self._requests(prompt, engine, key)))

@@ -103,10 +103,10 @@ def test_a_failed_second_opinion_leaves_a_row_open_and_does_not_make_it_wrong():
 def test_both_orders_swap_the_answers_and_a_biased_judge_decides_nothing():
     engine = Scripted(lambda r, i: "yes" if fields(r)[0] == "4" else "no")  # likes 4 to stand first
     out = run(engine, table([(r"\boxed{5}", "4"), (r"\boxed{4}", "4")]), both_orders=True)
-    assert [fields(r) for r in engine.requests] == [("4", "5"), ("5", "4"), ("4", "4")] + [("4", "4")]
+    assert [fields(r) for r in engine.requests] == [("4", "5"), ("5", "4"), ("4", "4")], "once if equal"
     assert told(out, "verdict", "verdict_detail") == [
         ("unparseable", "the two orders disagree, votes yes | no"),
-        ("correct", "votes yes | yes"),
+        ("correct", None),
     ]
 
 
