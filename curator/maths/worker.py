@@ -87,6 +87,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
     signal.signal(signal.SIGPROF, _alarm)
     stop_when_orphaned()
+    try:
+        serve()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # at its own end Python takes the handler away before the timer
+
+
+def serve() -> None:
+    """Answer line by line."""
     sys.setrecursionlimit(3000)
     out = sys.stdout
     sys.stdout = sys.stderr  # a library that prints must not write into the protocol
