@@ -74,7 +74,7 @@ def _judge(item: CodeTask, rules: Rules, tests: int | None, *, unsafe: bool) -> 
     try:
         suite = parse_tests(item.tests, item.entry_point)
     except NotTests as e:
-        return CodeVerdict("error", detail=f"fault in the data: {e}")
+        return CodeVerdict("error", detail=f"fault in the data: {' '.join(str(e).split())[:300]}")
     if LANGUAGES.get(item.language.strip().lower()) is None:
         return CodeVerdict("error", detail=f"language not supported: {item.language[:40]}; only Python is run")
     if not isinstance(item.program, str) or not item.program.strip():
