@@ -65,6 +65,9 @@ def open_client(url: str, headers: Mapping[str, str], timeout: float, *, direct:
         headers: sent with every request.
         timeout: seconds from writing a request to the end of its answer; connecting has a limit of its own (`CONNECT`).
         direct: proxies of the environment do not count.
+
+    Raises:
+        ValueError: the environment wants a proxy that is no HTTP proxy.
     """
     proxy = None if direct else _proxy(url)
     if proxy is not None:
@@ -84,4 +87,10 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     known = getproxies()
     proxy = known.get(parts.scheme) or known.get("all")
-    return None if not proxy or proxy_bypass(parts.netloc) else proxy
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    kind, found, _ = proxy.partition("://")
+    if found and kind.lower() not in ("http", "https"):
+        msg = f"the environment asks for a {kind} proxy, which is not supported; give an HTTP proxy, or set NO_PROXY"
+        raise ValueError(msg)
+    return proxy if found else f"http://{proxy}"

@@ -189,19 +189,24 @@ class Talk:
         local = is_local(self._base_url)
         key = (os.environ.get(self._key_env) or "").strip()
         if not key and not local:
-            self._give_up(f"put it into the environment variable {self._key_env}, or name another one with api_key_env")
+            msg = (
+                f"engine '{self._alias}': no key for {self._base_url}; "
+                f"put it into the environment variable {self._key_env}, or name another one with api_key_env"
+            )
+            self.pacer.give_up(EngineError(msg))
         if not (key.isascii() and key.isprintable()):
-            self._give_up(f"the environment variable {self._key_env} holds characters that no key has")
+            msg = f"{self.where}: the environment variable {self._key_env} holds characters that no key has"
+            self.pacer.give_up(EngineError(msg))
         self._key = key
         headers = {
             "Authorization": f"Bearer {key or 'none'}", "Content-Type": "application/json",
             "Accept": "application/json", "User-Agent": "trace-curator",
         }  # fmt: skip
-        self._client = open_client(self._base_url, headers, self._timeout, direct=local)
+        try:
+            self._client = open_client(self._base_url, headers, self._timeout, direct=local)
+        except ValueError as e:
+            self.pacer.give_up(EngineError(f"{self.where}: {e}"))
         return self._client
-
-    def _give_up(self, why: str) -> None:
-        self.pacer.give_up(EngineError(f"engine '{self._alias}': no key for {self._base_url}; {why}"))
 
     async def close(self) -> None:
         """Close the connections."""

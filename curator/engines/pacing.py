@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from curator.errors import EngineError
 
@@ -136,7 +137,7 @@ class Pacer:
         if self._probes >= self.patience.probes:
             self.give_up(EngineError(f"no answer in {self._failures} attempts, last: {why}"))
 
-    def give_up(self, error: EngineError) -> None:
+    def give_up(self, error: EngineError) -> NoReturn:
         """Fail everybody who waits, and raise `error` now and from now on."""
         self._fatal = self._fatal or error
         while self._waiting:

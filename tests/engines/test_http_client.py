@@ -379,7 +379,7 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch):
 
     async def main():
         async with RawServer(answers) as proxy:
-            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.setenv("http_proxy", proxy.url.removeprefix("http://"))
             client = open_client("http://models.invalid", {}, 5.0)
             assert (await client.post("/v1/x", b"{}")).body == b"ok"
             await client.close()

@@ -7,18 +7,21 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curator.engines import open_engine
 from curator.engines.chat import offsets
 from curator.engines.openai import OpenAIEngine
 from curator.engines.openai_talk import seconds
-from curator.engines.openai_wire import fold, parse
+from curator.engines.openai_wire import Broken, fold, parse
 from curator.engines.pacing import Patience
 from curator.engines.protocol import Completion, Message, Request, Sampling
 from curator.errors import CheckError, EngineError
 from curator.text import split_think
 
 from .fake_server import FakeServer, Reply
+from .raw_server import RawServer, Visit, page
 
 QUICK = Patience(first_delay=0.01, longest_delay=0.02, breaker_after=6, probes=3, throttled=5.0)
 
@@ -317,6 +320,58 @@ def test_a_missing_key_is_found_before_anything_is_sent(monkeypatch):
         open_engine("t", "openai", {"model": "m"})
 
 
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "https:///v1"])
+def test_an_address_that_is_none_is_found_before_anything_is_sent(url):
+    with pytest.raises(CheckError, match="it looks like https://host/v1"):
+        open_engine("t", "openai", {"model": "m", "base_url": url})
+
+
+def test_a_key_with_a_line_break_at_its_end_works_and_one_inside_is_told(monkeypatch):
+    async def body(e: OpenAIEngine, s: FakeServer) -> list[str | None]:
+        await e.generate(ask())
+        return s.keys
+
+    monkeypatch.setenv("OPENAI_API_KEY", "abc\n")
+    assert run(None, body) == ["Bearer abc"]
+    monkeypatch.setenv("OPENAI_API_KEY", "abc\r\nX-Evil: 1")
+    with pytest.raises(EngineError, match="OPENAI_API_KEY holds characters that no key has") as caught:
+        one(None)
+    assert "Evil" not in str(caught.value)
+
+
+def test_a_proxy_we_cannot_use_is_told(monkeypatch):
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("OPENAI_API_KEY", "abc")
+    e = OpenAIEngine(alias="t", model="m", base_url="https://models.invalid/v1", retries=0)
+
+    async def main() -> None:
+        try:
+            await e.generate(ask())
+        finally:
+            await e.close()
+
+    with pytest.raises(EngineError, match="socks5 proxy, which is not supported"):
+        asyncio.run(asyncio.wait_for(main(), 5))
+
+
+def test_a_kept_connection_closed_by_the_server_uses_up_no_retry():
+    async def main() -> list[str]:
+        async def script(visit: Visit) -> None:
+            await visit.request()
+            await visit.send(page(b'{"choices": [{"message": {"content": "ok"}}]}'))
+            if visit.number % 2:
+                await visit.request()  # and no answer to the second
+
+        async with RawServer(script) as server:
+            e = OpenAIEngine(alias="t", model="m", base_url=server.url + "/v1", retries=0)
+            try:
+                return [(await e.generate(ask(str(i))))[0].text for i in range(6)]
+            finally:
+                await e.close()
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["ok"] * 6
+
+
 def test_the_key_is_no_part_of_the_identity(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key-secret")
     e = OpenAIEngine(model="m", base_url="https://example.com/v1")
@@ -350,3 +405,26 @@ def test_token_ids_count_the_samples():
     }
     found = parse(page, ask(n=2))
     assert [(c.text, c.n_tokens, c.finish_reason) for c in found] == [("a", 1, "stop"), ("b", 3, "length")]
+
+
+NAMES = st.sampled_from(["message", "content", "reasoning", "index", "finish_reason", "logprobs", "token", "refusal",
+                         "logprob", "prompt_tokens", "completion_tokens", "token_ids", "stop_reason"])  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(["a", "stop", "length", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    choices=st.lists(JSON | st.fixed_dictionaries({"message": JSON}, optional={"index": JSON}), max_size=3), usage=JSON
+)
+def test_any_page_is_completions_or_broken(choices, usage):
+    for request in (ask(), ask(n=2, logprobs=True, stop=("a",))):
+        try:
+            found = parse({"choices": choices, "usage": usage}, request)
+        except Broken:
+            continue
+        assert 1 <= len(found) <= request.n or request.n == 1
+        assert all(isinstance(c.text, str) and isinstance(c.n_tokens, int) for c in found)
