@@ -25,6 +25,7 @@ HELPERS = {
     "maths",
     "dap",
     "kernels",
+    "contamination",
     "near_dup",
     "sandbox",
     "verdicts",

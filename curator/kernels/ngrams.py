@@ -1,67 +1,32 @@
-"""Word n-grams straight from Arrow buffers: token hashes, rolling gram hashes, lookups in a hash table.
+"""Runs of n tokens: rolling hashes, looking them up among the runs of many items, and what row and item then share.
 
-A word is a run of ASCII letters, digits, `_` and bytes above 127; A-Z count as a-z. Text that is not ASCII comes in
-already split (`curator.words.kernel_text`), so that a byte above 127 is always part of a word.
+Tokens come from `kernels.words` or `contamination.tokens` as uint64 hashes, rows one after another. A run's key is
+`sum(token[k] * BASE^(n-1-k))` modulo 2^64; wherever a pair of row and item is reported, the tokens themselves were
+compared, so two runs with one key do no harm.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)
+BASE = np.uint64(0x9E3779B97F4A7C15)
+_SLOT = np.uint64(0x9FB21C651E98DF25)
 
 
-def _word_bytes() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    table = np.zeros(256, np.uint8)
-    for byte in b"0123456789_abcdefghijklmnopqrstuvwxyz":
-        table[byte] = byte
-    for byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ":
-        table[byte] = byte + 32
-    table[128:] = np.arange(128, 256)
-    return table
+class Table(NamedTuple):
+    """A set of keys, to be looked up.
 
-
-WORD_BYTES = _word_bytes()
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def token_hashes(data: Any, offsets: Any, table: Any, out: Any, ends: Any) -> Any:  # pragma: no cover - compiled
-    """Hash every word of every row.
-
-    Args:
-        data: uint8[bytes], the rows one after another.
-        offsets: int64[rows + 1], where each row starts in `data`.
-        table: uint8[256], `WORD_BYTES`.
-        out: uint64[at least (bytes + rows) / 2 + 1], written: the hash of each word.
-        ends: int64[rows + 1], written: where each row's words start in `out`.
-
-    Returns:
-        The number of words.
+    `bits`: uint64[power of two], 16 bits a key and more, which answer most look-ups from the cache.
+    `slots`: uint64[power of two], the keys, 0 where free.
+    `first`: int64 as `slots`, the place of the key in the array that the table was made of.
     """
-    count = 0
-    ends[0] = 0
-    for row in range(offsets.size - 1):
-        h = np.uint64(0)
-        inside = False
-        for i in range(offsets[row], offsets[row + 1]):
-            c = table[data[i]]
-            if c:
-                h = (h ^ np.uint64(c)) * np.uint64(0x100000001B3)
-                h ^= h >> np.uint64(29)
-                inside = True
-            elif inside:
-                out[count] = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-                count += 1
-                h = np.uint64(0)
-                inside = False
-        if inside:
-            out[count] = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-            count += 1
-        ends[row + 1] = count
-    return count
+
+    bits: Any
+    slots: Any
+    first: Any
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -80,20 +45,80 @@ def gram_hashes(tokens: Any, n: int, base: Any, out: Any) -> None:  # pragma: no
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def fill_table(keys: Any, table: Any) -> None:  # pragma: no cover - compiled
-    """Insert keys (uint64, not 0) into an open-addressing table: uint64[power of two], 0 where free."""
-    mask = np.uint64(table.size - 1)
-    for key in keys:
-        slot = (key * np.uint64(0x9FB21C651E98DF25)) >> np.uint64(20) & mask
-        while table[slot] != 0 and table[slot] != key:
+def fill_table(keys: Any, bits: Any, slots: Any, first: Any) -> None:  # pragma: no cover - compiled
+    """Insert sorted keys (uint64) into `Table` arrays of zeros; of equal keys the first is kept. 0 is left out."""
+    mask, wide = np.uint64(slots.size - 1), np.uint64(bits.size * 64 - 1)
+    for k in range(keys.size):
+        key = keys[k]
+        if key == 0 or (k > 0 and keys[k - 1] == key):
+            continue
+        mixed = key * _SLOT
+        slot = mixed >> np.uint64(20) & mask
+        while slots[slot] != 0:
             slot = (slot + np.uint64(1)) & mask
-        table[slot] = key
+        slots[slot], first[slot] = key, k
+        bit = (mixed >> np.uint64(40)) & wide
+        bits[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+def look_up(key: Any, bits: Any, slots: Any) -> Any:  # pragma: no cover - compiled
+    """Return the slot of a key, or -1."""
+    mixed = key * _SLOT
+    bit = (mixed >> np.uint64(40)) & np.uint64(bits.size * 64 - 1)
+    if not (bits[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) or key == 0:
+        return -1
+    mask = np.uint64(slots.size - 1)
+    slot = mixed >> np.uint64(20) & mask
+    while slots[slot] != 0 and slots[slot] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(slot) if slots[slot] == key else -1
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find_rows(tokens: Any, ends: Any, n: int, base: Any, table: Any, hit: Any) -> None:  # pragma: no cover - compiled
+def find_rows(
+    tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, hit: Any
+) -> None:  # pragma: no cover - compiled
     """Set hit: bool[rows] to True where a run of `n` tokens of the row is in the table; other rows stay as they are."""
-    mask = np.uint64(table.size - 1)
+    top = np.uint64(1)
+    for _ in range(n - 1):
+        top *= base
+    for row in range(ends.size - 1):
+        h = np.uint64(0)
+        start, stop = ends[row], ends[row + 1]
+        if hit[row] or stop - start < n:
+            continue
+        for i in range(start, start + n - 1):
+            h = h * base + tokens[i]
+        for i in range(start + n - 1, stop):
+            h = h * base + tokens[i]
+            if look_up(h, bits, slots) >= 0:
+                hit[row] = True
+                break
+            h -= tokens[i - n + 1] * top
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def find_pairs(
+    tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, first: Any, keys: Any, out: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write every (row, place of the run in the row, entry of `keys`) whose keys are equal.
+
+    Args:
+        tokens: uint64[tokens of the rows].
+        ends: int64[rows + 1].
+        n: tokens in a run.
+        base: `BASE`.
+        bits: of the table of `keys`.
+        slots: as `bits`.
+        first: as `bits`.
+        keys: uint64[grams of the items], sorted.
+        out: int64[room, 3]; with no room nothing is written and only counted.
+
+    Returns:
+        The number of pairs.
+    """
+    count = 0
     top = np.uint64(1)
     for _ in range(n - 1):
         top *= base
@@ -104,37 +129,44 @@ def find_rows(tokens: Any, ends: Any, n: int, base: Any, table: Any, hit: Any) -
             if i - start >= n:
                 h -= tokens[i - n] * top
             h = h * base + tokens[i]
-            if i - start >= n - 1:
-                slot = (h * np.uint64(0x9FB21C651E98DF25)) >> np.uint64(20) & mask
-                while table[slot] != 0 and table[slot] != h:
-                    slot = (slot + np.uint64(1)) & mask
-                if table[slot] == h:
-                    hit[row] = True
-                    break
-
-
-def tokenise(data: Any, offsets: Any) -> tuple[Any, Any]:
-    """Return (uint64[words], int64[rows + 1]): the hash of every word, and where each row's words start."""
-    size = int(offsets[-1] - offsets[0])
-    out = np.empty((size + len(offsets)) // 2 + 1, np.uint64)
-    ends = np.empty(len(offsets), np.int64)
-    return out[: token_hashes(data, offsets, WORD_BYTES, out, ends)], ends
+            if i - start < n - 1:
+                continue
+            slot = look_up(h, bits, slots)
+            if slot < 0:
+                continue
+            at = first[slot]
+            while at < keys.size and keys[at] == h:
+                if count < out.shape[0]:
+                    out[count, 0], out[count, 1], out[count, 2] = row, i - start - n + 1, at
+                count += 1
+                at += 1
+    return count
 
 
 def grams(tokens: Any, n: int) -> Any:
     """Return uint64[max(0, tokens - n + 1)]: the hash of each run of `n` tokens."""
     out = np.empty(max(0, len(tokens) - n + 1), np.uint64)
-    gram_hashes(tokens, n, _BASE, out)
+    gram_hashes(tokens, n, BASE, out)
     return out
 
 
-def table_of(keys: Any) -> Any:
-    """Return a hash table of uint64 keys for `mark_rows`, a quarter full at most."""
-    table = np.zeros(1 << max(4, int(4 * len(keys)).bit_length()), np.uint64)
-    fill_table(keys[keys != 0], table)
+def table_of(keys: Any) -> Table:
+    """Return the table of sorted uint64 keys, a quarter full at most."""
+    size = 1 << max(6, int(4 * len(keys)).bit_length())
+    table = Table(np.zeros(max(1, size // 16), np.uint64), np.zeros(size, np.uint64), np.zeros(size, np.int64))
+    fill_table(keys, *table)
     return table
 
 
-def mark_rows(tokens: Any, ends: Any, n: int, table: Any, hit: Any) -> None:
+def mark_rows(tokens: Any, ends: Any, n: int, table: Table, hit: Any) -> None:
     """Set hit: bool[rows] where a row shares a run of `n` tokens with the table."""
-    find_rows(tokens, ends, n, _BASE, table, hit)
+    find_rows(tokens, ends, n, BASE, table.bits, table.slots, hit)
+
+
+def pairs(tokens: Any, ends: Any, n: int, table: Table, keys: Any) -> Any:
+    """Return int64[pairs, 3]: row, place of the run in the row, entry of the sorted `keys` that the table is of."""
+    nothing = np.empty((0, 3), np.int64)
+    given = (tokens, ends, n, BASE, table.bits, table.slots, table.first, keys)
+    out = np.empty((find_pairs(*given, nothing), 3), np.int64)
+    find_pairs(*given, out)
+    return out

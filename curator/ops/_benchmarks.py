@@ -7,16 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curator.contamination.evidence import Item
 from curator.errors import CheckError, InputError
 from curator.near import hint
-
-
-class Item(NamedTuple):
-    """One benchmark item: the benchmark's name, the item's id in it, its question."""
-
-    benchmark: str
-    item: str
-    text: str
 
 
 class Reference(NamedTuple):
@@ -48,7 +41,7 @@ def references(against: Any) -> list[Reference]:
 
 
 def _mapping(entry: Mapping[str, Any]) -> Reference:
-    unknown = set(entry) - {"name", "path", "columns", "split", "id"}
+    unknown = set(entry) - {"name", "path", "columns", "split", "id", "vectors"}
     if unknown or "path" not in entry:
         msg = f"decontaminate: against holds {dict(entry)}; write {{path: ..., name: ..., columns: {{problem: ...}}}}"
         raise CheckError(msg)
@@ -74,10 +67,11 @@ def _stem(path: str) -> str:
     return name.split(".")[0] or path
 
 
-def _settings(reference: Reference) -> dict[str, Any]:
+def _settings(reference: Reference, keep: list[str] | None = None) -> dict[str, Any]:
     from curator.reading.opening import DEFAULTS
 
-    return {**DEFAULTS, "keep": [], **{k: v for k, v in reference.settings.items() if v is not None}}
+    given = {k: v for k, v in reference.settings.items() if v is not None and k != "vectors"}
+    return {**DEFAULTS, "keep": keep or [], **given}
 
 
 def local_files(found: list[Reference]) -> list[str]:
@@ -112,8 +106,41 @@ def items(found: list[Reference]) -> list[Item]:
                 msg = f"{where}: no column for problem; say columns: {{problem: NAME}} in the entry of against"
                 raise InputError(msg)
             pairs = zip(table.column("row_id").to_pylist(), table.column("problem").to_pylist(), strict=True)
-            read += [Item(reference.name, row_id, text) for row_id, text in pairs]
+            read += [Item(reference.name, row_id, str(text or "")) for row_id, text in pairs]
         if len(read) == before:
             msg = f"{where}: the benchmark has no items"
             raise InputError(msg)
     return read
+
+
+def vectors(found: list[Reference], name: str) -> Any:
+    """Return float32[items, dimension]: the vectors of all items, in the order of `items`.
+
+    Args:
+        found: references.
+        name: column with the vectors, where an entry does not say `vectors: ...` itself.
+
+    Raises:
+        InputError: no such column, or no vectors of one length in it.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from curator.contamination.vectors import matrix, same_width
+    from curator.reading.opening import open_input
+    from curator.reading.stream import stream
+
+    parts: list[Any] = []
+    for reference in found:
+        column = str(reference.settings.get("vectors") or name)
+        settings = _settings(reference, [column])
+        where = str(settings["path"])
+        tables = [table for table, _ in stream(open_input(settings), settings, where)]
+        if any(column not in table.column_names for table in tables):
+            msg = f"{where}: no column {column} with vectors; say vectors: NAME in the entry of against"
+            raise InputError(msg)
+        parts.append(
+            matrix(pa.chunked_array([c for t in tables for c in t.column(column).chunks]), f"{where}: {column}")
+        )
+        same_width(parts[-1], parts[0], where)
+    return np.concatenate(parts)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
-from curator.errors import CheckError
-from curator.op import DROPPED, Names, Result, RowFn, operator
-from curator.ops._benchmarks import Item, items, local_files, references
+from curator.contamination.evidence import Hit, tell
+from curator.engines.protocol import GENERATE, Engine
+from curator.op import DROPPED, Kind, ModelFn, Names, Result, RowFn, operator
+from curator.ops._benchmarks import local_files, references
+from curator.ops._decontaminate import Finder, check, lift, methods_of
 
-if TYPE_CHECKING:
-    from curator.ops._overlap import Hit, Index
-
-PART = 0.5  # of a row that is part of an item, or of texts without numbers; ours, see docs/decisions.md
-TOLD = 5
+STRIP = ("nfkc", "latex", "lower", "whitespace")
+Found = dict[int, list[tuple[Hit, str]]]
 
 
 def _columns(on: str | list[str]) -> Names:
     return (on,) if isinstance(on, str) else tuple(on)
+
+
+def _kind(settings: Mapping[str, Any]) -> Kind:
+    return "model" if "judge" in methods_of(settings.get("method")) else "row"
+
+
+def _needs(settings: Mapping[str, Any]) -> Names:
+    vectors = (settings["vectors"],) if settings["vectors"] else ()
+    return tuple(dict.fromkeys(("row_id", *_columns(settings["on"]), *vectors)))
 
 
 def inputs(settings: Mapping[str, Any]) -> list[str]:
@@ -30,129 +37,161 @@ def inputs(settings: Mapping[str, Any]) -> list[str]:
 
 
 @operator(
-    "row",
+    _kind,
     effect="keeps",
-    version=1,
-    needs=lambda s: ("row_id", *_columns(s["on"])),
+    version=2,
+    needs=_needs,
     adds=("contaminated", "contamination"),
+    wants=lambda s: frozenset({GENERATE}) if _kind(s) == "model" else frozenset(),
     reasons={"contaminated": "the text contains a benchmark item, by the rule of the step"},
 )
 def decontaminate(
     *,
     against: str | list[Any],
     on: str | list[str] = "problem",
-    method: str = "ngram",
+    method: str | list[str] = "recommended",
     n: int = 8,
+    tokens: str = "word",
+    latex: bool = True,
     min_coverage: float = 0.3,
     numbers: bool = True,
+    strip: list[str] | tuple[str, ...] = STRIP,
+    min_length: int = 20,
+    ratio: float = 0.9,
+    cosine: float = 0.9,
+    vectors: str | None = None,
+    model: str | None = None,
+    engine: Engine | None = None,
+    k: int = 3,
+    floor: float = 0.2,
+    both_orders: bool = True,
+    max_tokens: int = 2048,
     action: str = "drop",
-) -> RowFn:
+) -> RowFn | ModelFn:
     """Drop or mark rows that contain an item of a benchmark, with the matched text on both sides as evidence.
 
-    A row and an item that share a run of `n` words are a hit; an item shorter than n words is a hit where all of it,
-    operators included, stands in the row and no formula goes on around it. Words are `\\w+` in lower case; numbers
-    are words and are never folded. Shares are weighted by the rarity of words among the items (log of items / items
-    that hold the word), so that contest boilerplate does not convict. A hit convicts when the shared runs cover
+    Methods, tried in this order; a row that one convicts is not shown to the next:
 
-    - `min_coverage` of the item, and all its numbers stand in the row where the item would lie, or
-    - 0.5 of the row, and all the row's numbers stand in the item (the row is a part of it), or
-    - 0.5 of either, where neither has numbers,
+    - `exact`: the whole text is an item after the chain `strip`, and `min_length` characters are left.
+    - `ngram`: row and item share a run of `n` tokens; an item shorter than n is a hit where all of it, operators
+      included, stands in the row and no formula goes on around it. Shares are weighted by the rarity of tokens among
+      the items, so that contest boilerplate does not convict. A hit convicts when the shared runs cover
+      `min_coverage` of the item and all its numbers stand in the row where the item would lie; or half of the row,
+      and all the row's numbers stand in the item; or half of either, where neither has numbers.
+    - `paraphrase`: rare words in any order and the same numbers, names left aside: finds items in other words.
+    - `edit`: normalised Indel ratio of at least `ratio`, with the same numbers and operators.
+    - `embedding`: cosine of at least `cosine`, of `vectors` or of a `model`.
+    - `judge`: the `k` most similar items (by vectors where given, else by rare words) are shown to `engine`, which says
+      whether they are the same problem; yes in `both_orders` convicts, yes in one is kept for review.
 
-    because the same text with another number is another problem. With `numbers: false` it is `min_coverage` of
-    either; the plain rule of Open-R1 and s1 (any shared 8-gram) is `{min_coverage: 0, numbers: false}`. Weights, number
-    rule and thresholds are unpublished, ours: see docs/decisions.md for what they find and spare.
+    `recommended` is `[ngram, paraphrase]`. The plain rule of Open-R1 and s1 (any shared 8-gram) is
+    `{method: ngram, min_coverage: 0, numbers: false}`, Light-R1's is `{method: [exact, ngram], n: 32, strip: [lower,
+    symbols, digits]}`. Weights, number rule and thresholds are unpublished, ours: docs/decontamination.md has
+    what they find and spare.
 
     All hits are kept, best first, five at most: in `contamination` of rows that stay (a list to review) and in the
-    evidence of dropped ones.
+    evidence of dropped ones. `curator review RUN` shows them side by side.
 
     Args:
         against: names from `benchmarks.yaml`, paths, `builtin:pocket-eval`, `hf:` ids, or
-            `{path: ..., name: ..., columns: {problem: ...}}`; one or a list.
+            `{path: ..., name: ..., columns: {problem: ...}, vectors: ...}`; one or a list.
         on: text column, or several; a row is judged by its worst.
-        method: `ngram`; the other methods are not in this version.
-        n: words in a run.
-        min_coverage: least weighted share of the item that convicts, 0 to 1.
-        numbers: demand that numbers agree.
+        method: one or a list of the methods above, or `recommended`.
+        n: tokens in a run.
+        tokens: `word` (`\\w+`, NFKC, lower case), `whitespace` (lower case), or `char` (without white space).
+        latex: leave out commands that only lay formulas out, and read `\\dfrac` as `\\frac` and the like.
+        min_coverage: least weighted share of the item that convicts by `ngram`, 0 to 1.
+        numbers: demand that numbers agree; another number is another problem.
+        strip: normalisers of `exact`: nfkc, latex, lower, punctuation, whitespace, symbols, digits.
+        min_length: least characters that `strip` leaves.
+        ratio: least similarity by `edit`, 0 to 1; OpenThoughts uses 0.95.
+        cosine: least similarity by `embedding`; AM-Thinking uses 0.9 with bge-m3.
+        vectors: column of the rows with vectors; the reference sets need one of that name, or say theirs.
+        model: sentence-transformers id or path, in place of `vectors`.
+        engine: which engine judges.
+        k: neighbours shown to the judge; OpenMathReasoning shows 3, DeepMath 5.
+        floor: least similarity of a neighbour, so that no question is spent on rows like nothing; ours.
+        both_orders: ask the judge twice, with either text first.
+        max_tokens: longest answer of the judge, thinking included.
         action: `drop`, or `mark` to keep the rows with `contaminated` true.
 
     Raises:
-        CheckError: a setting out of range, or a benchmark that is not known.
-        InputError: a reference set that cannot be read.
+        CheckError: a setting out of range, a benchmark that is not known, a method without what it needs.
+        InputError: a reference set that cannot be read, vectors of several dimensions or with NaN.
     """
-    if method != "ngram":
-        msg = f"decontaminate: method '{method}' is not available in this version, use ngram"
-        raise CheckError(msg)
-    if action not in ("drop", "mark"):
-        msg = f"decontaminate: action is '{action}', it must be drop or mark"
-        raise CheckError(msg)
-    if n < 2 or not 0 <= min_coverage <= 1:
-        msg = f"decontaminate: n is {n} and min_coverage {min_coverage}; n must be at least 2, min_coverage 0 to 1"
-        raise CheckError(msg)
-    found = references(against)
+    settings = {
+        "method": method, "n": n, "tokens": tokens, "latex": latex, "min_coverage": min_coverage, "numbers": numbers,
+        "strip": strip, "min_length": min_length, "ratio": ratio, "cosine": cosine, "vectors": vectors, "model": model,
+        "engine": engine, "k": k, "floor": floor, "max_tokens": max_tokens, "action": action,
+    }  # fmt: skip
+    check(settings)
+    finder = Finder(references(against), settings)
+    methods = methods_of(method)
 
-    @cache
-    def index() -> Index:
-        from curator.ops._overlap import Index
-
-        return Index(items(found), n)
-
-    convicts = partial(_convicts, min_coverage=min_coverage, numbers=numbers)
+    def plain(table: pa.Table) -> Found:
+        return _plain(finder, [m for m in methods if m != "judge"], table, _columns(on))
 
     def run(table: pa.Table) -> Result:
-        guilty = [False] * len(table)
-        told: list[str | None] = [None] * len(table)
-        for row, judged in _judged(index(), table, _columns(on), convicts).items():
-            guilty[row] = judged[0]["convicted"]
-            told[row] = json.dumps(judged, ensure_ascii=False)
-        marked = _marked(table, guilty, told)
-        review = sum(t is not None and not g for t, g in zip(told, guilty, strict=True))
-        counts = {"contaminated": float(sum(guilty)), "to_review": float(review)}
-        return Result(marked, None, counts) if action == "mark" else _drop(marked, guilty, told, counts)
+        return _result(finder, table, plain(table), action)
 
-    return run
+    async def ask(table: pa.Table) -> Result:
+        from curator.ops._same import judge
 
+        found = await asyncio.to_thread(plain, table)
+        for column in _columns(on):
+            rows, array = _left(table, column, found)
+            near = await asyncio.to_thread(finder.neighbours, array, table.take(pa.array(rows)))
+            texts = {row: str(text) for row, text in enumerate(array.to_pylist()) if row in near}
+            keys = [table.column("row_id")[row].as_py() for row in rows]
+            hits = await judge(
+                engine, texts, near, finder.items, keys, both_orders=both_orders, max_tokens=max_tokens  # type: ignore[arg-type]
+            )  # fmt: skip
+            _add(found, lift(hits, rows), column)
+        return _result(finder, table, found, action)
 
-def _convicts(hit: Hit, *, min_coverage: float, numbers: bool) -> bool:
-    if hit.method == "whole_item":
-        return True
-    if not numbers:
-        return hit.score >= min_coverage
-    if hit.item_numbers is None and hit.row_numbers is None:
-        return hit.score >= max(min_coverage, PART)
-    of_item = max(min_coverage, PART) if hit.item_numbers is None else min_coverage
-    holds_item = hit.item_share >= of_item and hit.item_numbers in (None, 1)
-    return holds_item or (hit.row_share >= max(min_coverage, PART) and hit.row_numbers == 1)
+    return ask if "judge" in methods else run
 
 
-def _judged(
-    index: Index, table: pa.Table, columns: Names, convicts: Callable[[Hit], bool]
-) -> dict[int, list[dict[str, Any]]]:
-    """Return row -> evidence of its hits, the convicting ones first, then by score; five at most."""
-    found: dict[int, list[tuple[bool, Hit, str, str]]] = {}
-    for column in columns:
-        array = table.column(column)
-        rows = index.candidates(array).nonzero()[0].tolist()
-        for row, text in zip(rows, array.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
-            hits = [(convicts(h), h, column, str(text)) for h in index.hits(str(text))]
-            if hits:
-                found.setdefault(row, []).extend(hits)
-    return {row: _evidence(index, hits) for row, hits in found.items()}
+def _left(table: pa.Table, column: str, found: Found) -> tuple[list[int], Any]:
+    """Return the rows that nothing has convicted yet, and their texts."""
+    from curator.fold import strings
+
+    guilty = {row for row, hits in found.items() if any(h.convicted for h, _ in hits)}
+    array = strings(table.column(column))
+    if not guilty:
+        return list(range(len(table))), array
+    rows = [row for row in range(len(table)) if row not in guilty]
+    return rows, array.take(pa.array(rows, pa.int64()))
 
 
-def _evidence(index: Index, hits: list[tuple[bool, Hit, str, str]]) -> list[dict[str, Any]]:
-    def order(entry: tuple[bool, Hit, str, str]) -> tuple[bool, float, Item, str]:
-        return not entry[0], -entry[1].score, index.items[entry[1].item], entry[2]
+def _plain(finder: Finder, methods: list[str], table: pa.Table, columns: Names) -> Found:
+    found: Found = {}
+    for method in methods:
+        for column in columns:
+            rows, array = _left(table, column, found)
+            here = table if len(rows) == len(table) else table.take(pa.array(rows, pa.int64()))
+            _add(found, lift(finder.hits(method, array, here), rows), column)
+    return found
 
-    told = []
-    for convicted, hit, column, text in sorted(hits, key=order)[:TOLD]:
-        item = index.items[hit.item]
-        spans = [{"row": here, "item": there} for here, there in index.spans(text, hit)]
-        told.append({
-            "benchmark": item.benchmark, "item": item.item, "method": hit.method, "convicted": convicted,
-            "score": round(hit.score, 4), "item_share": round(hit.item_share, 4), "row_share": round(hit.row_share, 4),
-            "item_numbers": hit.item_numbers, "row_numbers": hit.row_numbers, "column": column, "matched": spans,
-        })  # fmt: skip
-    return told
+
+def _add(found: Found, hits: list[Hit], column: str) -> None:
+    for hit in hits:
+        found.setdefault(hit.row, []).append((hit, column))
+
+
+def _result(finder: Finder, table: pa.Table, found: Found, action: str) -> Result:
+    guilty = [False] * len(table)
+    told: list[str | None] = [None] * len(table)
+    counts = {"contaminated": 0.0, "to_review": 0.0}
+    for row, hits in found.items():
+        guilty[row] = any(hit.convicted for hit, _ in hits)
+        told[row] = tell(hits, finder.items)
+        counts["contaminated" if guilty[row] else "to_review"] += 1
+        errors = sum(said == "error" for hit, _ in hits for said in hit.facts.get("answers", ()))
+        if errors:
+            counts["judge_errors"] = counts.get("judge_errors", 0.0) + errors
+    marked = _marked(table, guilty, told)
+    return Result(marked, None, counts) if action == "mark" else _drop(marked, guilty, told, counts)
 
 
 def _drop(marked: pa.Table, guilty: list[bool], told: list[str | None], counts: Mapping[str, float]) -> Result:

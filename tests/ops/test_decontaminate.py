@@ -15,20 +15,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator.contamination.evidence import Item
+from curator.contamination.ngram import Convicts, NgramIndex
+from curator.contamination.tokens import split
 from curator.errors import CheckError, InputError
-from curator.kernels import ngrams
 from curator.op import find
 from curator.ops import decontaminate as module
-from curator.ops._benchmarks import Item, references, registry
-from curator.ops._overlap import Index
+from curator.ops._benchmarks import references, registry
 from curator.ops.decontaminate import decontaminate
 from curator.pocket import world
-from curator.words import kernel_text, words
+from curator.words import words
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 BENCHMARKS = SHARED / "data" / "benchmarks"
 LONG = "A bakery sells 14 trays of 36 rolls before noon and 5 trays of 24 rolls later. How many rolls are sold in all?"
-ANY = {"min_coverage": 0, "numbers": False}
+ANY = {"method": "ngram", "min_coverage": 0, "numbers": False}
 
 
 def table(problems) -> pa.Table:
@@ -145,7 +146,7 @@ def test_golden_cases(bench):
     for case in group["cases"]:
         if "n_grams" in case:
             assert len(grams(case["text"], case["n"])) == case["n_grams"]
-            assert len(Index([Item("b", "i", case["text"])], case["n"]).keys) == case["n_grams"]
+            assert len(NgramIndex([Item("b", "i", case["text"])], case["n"]).keys) == case["n_grams"]
         elif "a" in case:
             stay, _ = run(decontaminate(against=bench(case["a"]), n=case["n"], **ANY), [case["b"]])
             assert (stay == []) == case["match"]
@@ -170,16 +171,19 @@ def test_the_plain_rule_finds_what_python_sets_find(items, found, n):
         tokens = words(t).words
         return {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
 
-    index = Index([Item("b", str(i), t) for i, t in enumerate(items)], n)
-    candidates = index.candidates(pa.array(found, pa.string())).tolist()
-    for row, candidate in zip(found, candidates, strict=True):
+    index = NgramIndex([Item("b", str(i), t) for i, t in enumerate(items)], n)
+    column = pa.array(found, pa.string())
+    candidates = index.candidates(split(column)).tolist()
+    hits = index.hits(column, Convicts(0, numbers=False))
+    for at, (row, candidate) in enumerate(zip(found, candidates, strict=True)):
         expected = {i for i, t in enumerate(items) if plain(t) & plain(row)}
-        hits = index.hits(row)
-        assert {h.item for h in hits if h.method == "ngram"} == expected
-        assert candidate or not hits
-        for hit in hits:
-            assert 0 < hit.score <= 1 + 1e-9
-            for here, there in index.spans(row, hit):
+        mine = [h for h in hits if h.row == at]
+        assert {h.item for h in mine if h.method == "ngram"} == expected
+        assert candidate or not mine
+        for hit in mine:
+            assert 0 < hit.score <= 1
+            assert hit.convicted
+            for here, there in hit.spans:
                 assert words(here).words == words(there).words
 
 
@@ -205,7 +209,7 @@ def test_the_result_does_not_depend_on_how_rows_are_cut(bench):
 
 def test_several_columns_are_searched():
     whole = pa.table({"row_id": ["a"], "problem": ["Hello."], "trace": [f"I recall: {LONG}"]})
-    assert find("decontaminate").needs({"on": ["problem", "trace"]}) == ("row_id", "problem", "trace")
+    assert find("decontaminate").needs({"on": ["problem", "trace"], "vectors": None}) == ("row_id", "problem", "trace")
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -274,10 +278,19 @@ def test_what_cannot_be(bench, tmp_path):
         ({"against": "aime42"}, "did you mean 'aime2"),
         ({"against": []}, "against is empty"),
         ({"against": {"pth": "x"}}, "write {path"),
-        ({"against": "builtin:pocket-eval", "method": "embedding"}, "use ngram"),
+        ({"against": "builtin:pocket-eval", "method": "embedding"}, "needs vectors (a column) or model"),
+        ({"against": "builtin:pocket-eval", "method": "embeding"}, "did you mean 'embedding'"),
+        ({"against": "builtin:pocket-eval", "method": []}, "is not known"),
+        ({"against": "builtin:pocket-eval", "method": "judge"}, "needs an engine"),
+        ({"against": "builtin:pocket-eval", "tokens": "bpe"}, "word, whitespace or char"),
+        ({"against": "builtin:pocket-eval", "strip": ["lowr"]}, "did you mean 'lower'"),
+        (
+            {"against": "builtin:pocket-eval", "vectors": "a", "model": "b", "method": "judge", "engine": object()},
+            "both",
+        ),
         ({"against": "builtin:pocket-eval", "action": "delete"}, "drop or mark"),
-        ({"against": "builtin:pocket-eval", "n": 1}, "at least 2"),
-        ({"against": "builtin:pocket-eval", "min_coverage": 2}, "0 to 1"),
+        ({"against": "builtin:pocket-eval", "n": 0}, "at least 1"),
+        ({"against": "builtin:pocket-eval", "min_coverage": 2}, "at most 1"),
     ):
         with pytest.raises(CheckError) as caught:
             decontaminate(**settings_)
@@ -291,8 +304,8 @@ def test_what_cannot_be(bench, tmp_path):
 
 
 def test_rarity_counts_items_not_words():
-    index = Index([Item("b", str(i), t) for i, t in enumerate(["rare word word word", "word again", "word"])], 2)
-    rare, word = (index.weights(ngrams.tokenise(*kernel_text(pa.array([w]))[:2])[0])[0] for w in ("Rare", "word"))
+    index = NgramIndex([Item("b", str(i), t) for i, t in enumerate(["rare word word word", "word again", "word"])], 2)
+    rare, word = (index.weights(split(pa.array([w])).hashes)[0] for w in ("Rare", "word"))
     assert (rare, word) == (pytest.approx(math.log(4 / 1.5)), pytest.approx(math.log(4 / 3.5)))
     unseen = index.weights(np.array([1], np.uint64))[0]
     assert unseen == pytest.approx(math.log(4 / 0.5))

@@ -1,0 +1,49 @@
+"""Is a whole text an item but for a few characters? Normalised Indel ratio, as OpenThoughts compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from curator.contamination.evidence import Hit, Item
+from curator.contamination.paraphrase import Weights, compare
+from curator.contamination.problem import body, read
+from curator.fold import chain, normalise
+from curator.kernels import edits
+
+
+class EditIndex:
+    """All items, findable by rows within an edit distance of them.
+
+    Args:
+        items: of the reference set.
+        ratio: least normalised Indel similarity, 1 - distance / (sum of lengths), 0 to 1.
+        latex: compare formulas without what only lays them out.
+    """
+
+    def __init__(self, items: Sequence[Item], ratio: float, *, latex: bool) -> None:
+        self.items, self.ratio = items, ratio
+        self._chain = chain(["nfkc", "lower", "whitespace", *(["latex"] if latex else [])])
+        texts = [normalise(body(item.text), self._chain) for item in items]
+        self._order = sorted(range(len(items)), key=lambda k: (len(texts[k]), k))
+        self._texts = [texts[k] for k in self._order]
+        self._counts = edits.count(self._texts)
+        self._problems = [read(body(item.text)) for item in items]
+        self._weight = Weights(self._problems)
+
+    def hits(self, array: Any, *, numbers: bool) -> Iterator[Hit]:
+        """Return the items that each row of a text column nearly equals, those with other numbers not convicted."""
+        from rapidfuzz.distance import Indel
+
+        longest = self._counts[1].max(initial=0) * (2 - self.ratio) / max(self.ratio, 0.01) + 200
+        questions = [body(t) if t and len(t) <= 10 * longest else "" for t in array.to_pylist()]
+        texts = [normalise(q, self._chain) for q in questions]
+        for row, at in edits.candidates(edits.count(texts), self._counts, self.ratio).tolist():
+            ratio = Indel.normalized_similarity(texts[row], self._texts[at], score_cutoff=self.ratio)
+            if texts[row] and ratio >= self.ratio:
+                k = self._order[at]
+                barred = None
+                if numbers and texts[row] != self._texts[at]:
+                    barred = compare(self._problems[k], read(questions[row]), self._weight).barred
+                facts = {"barred": barred} if barred else {}
+                yield Hit(row, k, "edit", ratio, not barred, facts, [(questions[row], body(self.items[k].text))])

@@ -1,0 +1,201 @@
+"""Is a text an item in other words? Rare words in any order, and all numbers: no run of words is needed.
+
+The rule is unpublished, ours; docs/decontamination.md says what it finds and what it spares. Two problems are compared
+as bags of features: stems of words and values of numbers, weighted by rarity among the items, with a prior for common
+words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curator.contamination.evidence import Hit, Item
+from curator.contamination.problem import (
+    COMMON_NUMBERS,
+    COMMON_WORDS,
+    NO_NUMBER,
+    NUMBER_WORDS,
+    STEM,
+    Problem,
+    body,
+    read,
+)
+
+# All ours, set on the negatives of docs/decontamination.md (train against test of GSM8K and MATH), not on paraphrases.
+PRIOR = 200  # pseudo-items of the prior, so that a reference set of one item has weights too
+PRIOR_SHARE = {"common number": 0.05, "number": 0.003, "common word": 0.25, "word": 0.004}
+SIMILARITY = 0.25  # least weighted cosine
+SHARED = 22.0  # least weight shared, in nats: short problems about ages and pizzas look alike by chance
+EXTRA = 0.15  # more similarity where only one side has the number 1: "1 of them" says no more than "one of them"
+SPELLED = 0.04  # more similarity for a number that only one side has, in words
+ORDER = 0.3  # more similarity where the numbers come in another order, times 1 - their common subsequence
+FORMULA, FORMULA_ORDER = 0.9, 0.8  # least agreement of signs and of numbers where there is a formula
+WORDS_ONLY = 0.7  # least similarity of problems without any number, or where numbers are not to be looked at
+MORE = "a number more"
+MARGIN = 0.01  # of the compiled search: it reads `Question:` as a word, and bytes as letters
+_COMMON = frozenset(w[:STEM] for w in COMMON_WORDS.split())
+
+
+def _spelled() -> dict[str, str]:
+    return {word: "" if word in NO_NUMBER else value for word, value in NUMBER_WORDS.items()}
+
+
+class Weights:
+    """Rarity of features among items: log of (items + prior) over (items that hold it + what the prior expects)."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.items = len(problems)
+        self.held: Counter[str] = Counter()
+        for problem in problems:
+            self.held.update(problem.features)
+
+    def __call__(self, feature: str) -> float:
+        """Return the weight of a feature, in nats."""
+        if feature.startswith("#"):
+            kind = "common number" if feature[1:] in COMMON_NUMBERS else "number"
+        else:
+            kind = "common word" if feature in _COMMON else "word"
+        return math.log((self.items + PRIOR + 1) / (self.held[feature] + PRIOR * PRIOR_SHARE[kind] + 0.5))
+
+
+class Likeness(NamedTuple):
+    """How alike two problems are, and the similarity that would convict them; `barred` says why none would."""
+
+    similarity: float
+    shared: float
+    needed: float
+    barred: str | None
+    common: tuple[str, ...]
+
+    @property
+    def convicted(self) -> bool:
+        """Whether it is enough."""
+        return self.barred is None and self.similarity >= self.needed and self.shared >= SHARED
+
+
+def compare(item: Problem, row: Problem, weight: Weights, *, numbers: bool = True) -> Likeness:
+    """Compare an item with a row.
+
+    Args:
+        item: the item.
+        row: the row's question.
+        weight: of features.
+        numbers: bar problems whose numbers contradict each other.
+    """
+    mine, theirs = item.features, row.features
+    both = mine & theirs
+    common = sum(weight(f) ** 2 for f in sorted(both))
+    # A name that only one side has costs nothing: other names are not another problem.
+    left = common + sum(weight(f) ** 2 for f in sorted(mine - both - item.names))
+    right = common + sum(weight(f) ** 2 for f in sorted(theirs - both - row.names))
+    order = _order(item.sequence, row.sequence)
+    extra = [item.digits - row.digits - row.spelled, row.digits - item.digits - item.spelled]
+    words = [item.spelled - row.spelled - row.digits, row.spelled - item.spelled - item.digits]
+    needed = SIMILARITY
+    if numbers:
+        needed += EXTRA * sum(map(len, extra)) + SPELLED * sum(map(len, words)) + ORDER * (1 - order)
+    if not numbers or (not item.sequence and not row.sequence):
+        needed = max(needed, WORDS_ONLY)
+    return Likeness(
+        common / math.sqrt(left * right) if left * right else 0.0,
+        sum(weight(f) for f in sorted(both)),
+        needed,
+        _barred(item, row, extra, words, order) if numbers else None,
+        tuple(sorted(both, key=lambda f: (-weight(f), f))[:8]),
+    )
+
+
+def _barred(
+    item: Problem, row: Problem, extra: list[frozenset[str]], words: list[frozenset[str]], order: float
+) -> str | None:
+    mine, theirs = Counter(item.sequence), Counter(row.sequence)
+    if all(extra) or all(words) or (mine - theirs and theirs - mine):
+        return "other numbers"
+    if item.capitals - row.capitals and row.capitals - item.capitals:
+        return "other labels"
+    if item.formal or row.formal:
+        signs = 2 * (item.formula & row.formula).total() / max(1, item.formula.total() + row.formula.total())
+        if any(extra) or order < FORMULA_ORDER or (signs < FORMULA and item.formula != row.formula):
+            return "another formula"
+    if (extra[0] | extra[1]) - {"1"}:
+        return MORE
+    return None
+
+
+def _order(one: Sequence[str], other: Sequence[str]) -> float:
+    """Return twice the longest common subsequence over both lengths; 1 where both are empty."""
+    if not one and not other:
+        return 1.0
+    one, other = one[:200], other[:200]
+    last = [0] * (len(other) + 1)
+    for a in one:
+        now = [0]
+        for k, b in enumerate(other):
+            now.append(last[k] + 1 if a == b else max(now[-1], last[k + 1]))
+        last = now
+    return 2 * last[-1] / (len(one) + len(other))
+
+
+class ParaphraseIndex:
+    """All items as bags of features, with a compiled search for rows that may be one of them."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        from curator.kernels.likeness import Search
+
+        self.items = items
+        self.problems = [read(body(item.text)) for item in items]
+        self.weight = Weights(self.problems)
+        self._search = Search([body(i.text) for i in items], self._weights_of, _spelled(), EXTRA)
+
+    def _weights_of(self, held: Any, numbers: Any, hashes: Any) -> Any:
+        """Return float64[features] for how many items hold each, whether it is a number, and its hash."""
+        from curator.kernels.features import read_texts
+
+        words, values = (read_texts([" ".join(t)]).hashes for t in (COMMON_WORDS.split(), COMMON_NUMBERS))
+        common = np.where(numbers, np.isin(hashes, values), np.isin(hashes, words))
+        share = np.where(
+            numbers,
+            np.where(common, PRIOR_SHARE["common number"], PRIOR_SHARE["number"]),
+            np.where(common, PRIOR_SHARE["common word"], PRIOR_SHARE["word"]),
+        )
+        return np.log((len(self.items) + PRIOR + 1) / (held + PRIOR * share + 0.5))
+
+    def candidates(self, array: Any, floor: float, *, numbers: bool) -> Any:
+        """Return int64[pairs, 2]: row and item of all pairs whose similarity may reach `floor`."""
+        return self._search(array, floor - MARGIN, numbers=numbers)
+
+    def hits(self, array: Any, *, numbers: bool = True) -> Iterator[Hit]:
+        """Return the items that each row of a text column is like, with those that are not like enough.
+
+        Args:
+            array: Arrow strings; null counts as "".
+            numbers: bar problems whose numbers contradict each other.
+        """
+        pairs = self.candidates(array, SIMILARITY, numbers=numbers)
+        rows = np.unique(pairs[:, 0])
+        texts: Mapping[int, str] = dict(zip(rows.tolist(), array.take(pa.array(rows)).to_pylist(), strict=True))
+        for row, item in pairs.tolist():
+            question = body(str(texts[row]))
+            likeness = compare(self.problems[item], read(question), self.weight, numbers=numbers)
+            if likeness.similarity >= SIMILARITY and likeness.shared >= SHARED and likeness.barred in (None, MORE):
+                facts = {
+                    "needed": round(likeness.needed, 4), "shared": list(likeness.common),
+                    "weight": round(likeness.shared, 1), **({"barred": MORE} if likeness.barred else {}),
+                }  # fmt: skip
+                spans = [(question, body(self.items[item].text))]
+                yield Hit(row, item, "paraphrase", likeness.similarity, likeness.convicted, facts, spans)
+
+    def similar(self, array: Any, floor: float) -> Iterator[tuple[int, int, float]]:
+        """Return (row, item, similarity) of all pairs at least as similar as `floor`, whatever their numbers."""
+        pairs = self.candidates(array, floor, numbers=False)
+        texts = array.to_pylist()
+        for row, item in pairs.tolist():
+            likeness = compare(self.problems[item], read(body(str(texts[row]))), self.weight, numbers=False)
+            if likeness.similarity >= floor:
+                yield row, item, likeness.similarity
