@@ -122,7 +122,7 @@ def _linked(con: Any, matcher: Matcher) -> None:
             bool_or(outside) over w as from_index, count(*) filter (not outside) over w as size
         from dedup_members window w as (partition by root)""")
     con.execute("create or replace table dedup_similarity (pos bigint, similarity double)")
-    reader = con.cursor().execute("select pos, kept_pos from dedup_lost where pos <> kept_pos and not outside")
+    reader = con.cursor().sql("select pos, kept_pos from dedup_lost where pos <> kept_pos and not outside")
     for batch in reader.to_arrow_reader(BATCH):
         found = np.stack([batch.column(0).to_numpy(), batch.column(1).to_numpy()], axis=1)
         _insert(con, "dedup_similarity", pos=batch.column(0), similarity=matcher.similarity(found))
@@ -154,7 +154,7 @@ def _by_rank(con: Any, *, greedy: bool) -> None:
         from dedup_members group by root""")
     ((count,),) = con.execute("select count(*) from dedup_groups").fetchall()
     dup, best = np.full(count, -1, np.int64), np.zeros(count)
-    reader = con.cursor().execute("""
+    reader = con.cursor().sql("""
         select greatest(x.place, y.place)::bigint as later, least(x.place, y.place)::bigint as earlier,
             max(similarity) as similarity
         from dedup_edges e join dedup_groups x on e.a = x.root join dedup_groups y on e.b = y.root
