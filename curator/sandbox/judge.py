@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from curator.sandbox.clock import Rules
 from curator.sandbox.keeper import Refused, shared
-from curator.sandbox.session import Rules, run
+from curator.sandbox.session import run
 from curator.sandbox.suite import NotTests, parse_tests
 from curator.sandbox.task import LANGUAGES, CodeTask, CodeVerdict, Mode, TestVerdict
 

@@ -218,14 +218,24 @@ class _Host:
 
     def method(self, request: dict[str, Any]) -> dict[str, Any]:
         """Call `name` of the program, or of an instance of its class `Solution`."""
-        space = self.module.__dict__
         if self.failure:
             return self.failure
-        if request["name"] not in space and "Solution" in space:
-            function = getattr(space["Solution"](), request["name"])
-        else:
-            function = space[request["name"]]
-        return {"value": self.codec.encode(function(*[self.codec.decode(a) for a in request["args"]]))}
+        args = [self.codec.decode(a) for a in request["args"]]
+        keywords = {k: self.codec.decode(v) for k, v in request["keywords"].items()}
+        return {"value": self.codec.encode(self.find(request["name"])(*args, **keywords))}
+
+    def has(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Is there a function `name`?"""
+        try:
+            return self.failure or {"value": callable(self.find(request["name"]))}
+        except (AttributeError, KeyError):
+            return {"value": False}
+
+    def find(self, name: str) -> Any:
+        space = self.module.__dict__
+        if name not in space and "Solution" in space:
+            return getattr(space["Solution"](), name)
+        return space[name]
 
     def apply(self, request: dict[str, Any]) -> dict[str, Any]:
         action = _ACTIONS[request["action"]]
@@ -246,7 +256,7 @@ def _next(iterator: Iterator[Any]) -> list[Any]:
 
 
 _OPERATIONS: dict[str, Callable[[_Host, dict[str, Any]], dict[str, Any]]] = {
-    "names": _Host.names, "call": _Host.call, "method": _Host.method, "apply": _Host.apply,
+    "names": _Host.names, "has": _Host.has, "call": _Host.call, "method": _Host.method, "apply": _Host.apply,
 }  # fmt: skip
 _ACTIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "setattr": setattr, "getitem": operator.getitem, "setitem": operator.setitem,

@@ -180,7 +180,7 @@ def _one(before: str, case: dict[str, Any], link: Link, space: dict[str, Any]) -
 
 def _call(case: dict[str, Any], link: Link) -> dict[str, Any]:
     args = [link.codec.encode(a) for a in case["args"]]
-    value = link.codec.decode(link.request(op="method", name=case["call"], args=args)["value"])
+    value = link.codec.decode(link.request(op="method", name=case["call"], args=args, keywords={})["value"])
     if isinstance(value, Remote):
         value = list(value)  # an iterator
     if same_value(value, case["expected"], wrapped=case["wrapped"]):

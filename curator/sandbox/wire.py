@@ -97,17 +97,23 @@ _MAKE: dict[str, Callable[[Any], Any]] = {n: t for t, n in _MANY.items()}
 
 
 class Codec:
-    """Turns values into JSON and back. `keep` describes a value that stays here; `meet` makes one that stayed there."""
+    """Turns values into JSON and back. `keep` describes a value that stays here; `meet` makes one that stayed there.
+
+    `handles`: types that always stay. `imports` False: no name from a message is looked up, `meet` gets it instead.
+    """
 
     def __init__(
         self,
         keep: Callable[[object], dict[str, object]],
         meet: Callable[[str, Any], object],
         handles: tuple[type, ...] = (),
+        *,
+        imports: bool = True,
     ) -> None:
         self.keep = keep
         self.meet = meet
         self.handles = handles
+        self.imports = imports
 
     def encode(self, value: Any) -> Any:
         """Return JSON for a value. Raises RecursionError for cycles."""
@@ -170,6 +176,8 @@ class Codec:
             return int(inner, 16)
         if tag in _READ:
             return _READ[tag](inner)
+        if not self.imports:
+            return self.meet(tag, inner)
         if tag == "builtin":
             return _harmless(getattr(builtins, inner))
         if tag == "stdlib":

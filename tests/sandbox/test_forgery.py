@@ -202,3 +202,15 @@ def test_no_test_text_is_in_the_memory_of_a_program():
     )
     verdict = judge_code([CodeTask(program, [f"assert (f(1), {marker!r}) == (0, {marker!r})"])])[0]
     assert verdict.verdict == "correct", verdict
+
+
+def test_no_module_is_imported_here_on_a_programs_word():
+    """The value of a written-out call is rebuilt in this process: names in it are not looked up."""
+    import sys
+
+    value = {"t": "stdlib", "v": ["wave", "open"]}
+    sys.modules.pop("wave", None)
+    program = RAW.replace("F,", "True,").replace("V,", f"{value!r},").replace("{'value': {'f': True, 'P'", "{'value': True, 'x': {'P'")
+    verdict = judge_code([CodeTask(program, ["assert f(2) == 4"])], limit_s=1)[0]
+    assert verdict.verdict in {"incorrect", "error"}
+    assert "wave" not in sys.modules
