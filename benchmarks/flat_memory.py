@@ -18,7 +18,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FILE_ROWS = 50_000
 WORDS = ("train", "station", "noon", "meets", "another", "hours", "before", "line", "left", "the", "a", "two", "same")
@@ -70,14 +72,14 @@ def go(data: str, folder: str, workers: int) -> None:
     chain.run(folder, progress=False, workers=workers)
 
 
-def measure(rows: int, workers: int, keep: Path) -> dict[str, object]:
+def watch(target: Callable[..., None], args: tuple[Any, ...], folder: Path) -> dict[str, Any]:
+    """Run `target` in a fresh process that writes the run `folder`; return its peak memory, time and step numbers.
+
+    The peak is the largest sum of resident memory of the process and all its children, looked at every 50 ms.
+    """
     import psutil
 
-    data, folder = keep / f"data-{rows}", keep / f"run-{rows}"
-    if not data.exists():
-        write_input(data, rows)
-    context = multiprocessing.get_context("spawn")
-    child = context.Process(target=go, args=(str(data), str(folder), workers))
+    child = multiprocessing.get_context("spawn").Process(target=target, args=args)
     began, peak, at_peak = time.monotonic(), 0, ""
     child.start()
     parent = psutil.Process(child.pid)
@@ -94,12 +96,19 @@ def measure(rows: int, workers: int, keep: Path) -> dict[str, object]:
         time.sleep(0.05)
     child.join()
     if child.exitcode:
-        sys.exit(f"the run of {rows:,} rows failed with exit code {child.exitcode}")
+        sys.exit(f"{folder.name}: the run failed with exit code {child.exitcode}")
     receipts = [json.loads(p.read_text()) for p in sorted(folder.glob("steps/*/receipt.json"))]
     return {
-        "rows": rows, "peak_mb": round(peak / 1e6), "at": at_peak, "seconds": round(time.monotonic() - began),
+        "peak_mb": round(peak / 1e6), "at": at_peak, "seconds": round(time.monotonic() - began, 1),
         "out": {r["step"]: r["out"] for r in receipts}, "step_seconds": {r["step"]: r["seconds"] for r in receipts},
     }  # fmt: skip
+
+
+def measure(rows: int, workers: int, keep: Path) -> dict[str, Any]:
+    data, folder = keep / f"data-{rows}", keep / f"run-{rows}"
+    if not data.exists():
+        write_input(data, rows)
+    return {"rows": rows, **watch(go, (str(data), str(folder), workers), folder)}
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """What is lost around vLLM: tokens a second of the bare engine, and of the same engine through ours.
 
 Asked: >= 0.97 of the bare engine, in process (against vLLM's own `AsyncLLM`) and served (against plain aiohttp
-requests to the same server). The sides take turns on one engine; medians of rounds; greedy, a fixed length, so that
-both do the same work. The response store is on.
+requests to the same server). Both sides do exactly the same work, and the benchmark stops where they do not: the same
+prompts, greedy, and a copy of the model whose end token never comes, so that every answer has all its tokens; prefix
+caching is off, so that who comes second has no help; every round has new prompts, so that the response store, which
+is on, answers nothing. The sides take turns, the one that begins changes; median of the rounds' ratios.
 
 Run with an interpreter that has vLLM: python benchmarks/vllm_overhead.py [prompts] [tokens] [rounds] [model]
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -28,8 +31,23 @@ RESULTS = ROOT / "benchmarks" / "results" / "vllm_overhead.json"
 CONTEXT = 1024
 
 
+def endless(model: Path, folder: Path) -> Path:
+    """Copy a model, its end token replaced by one it never writes: each answer runs to its limit, on any side."""
+    folder.mkdir()
+    for file in model.iterdir():
+        shutil.copyfile(file, folder / file.name)
+    never = json.loads((model / "config.json").read_text())["pad_token_id"]
+    for name in ("config.json", "generation_config.json"):
+        said = json.loads((folder / name).read_text()) | {"eos_token_id": never}
+        (folder / name).write_text(json.dumps(said))
+    name = "tokenizer_config.json"
+    said = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(said | {"eos_token": said["pad_token"]}))
+    return folder
+
+
 def requests(prompts: int, tokens: int, round_: int) -> list[Any]:
-    """Return one request a prompt; no two rounds share one, so that neither store nor prefix cache helps."""
+    """Return one request a prompt; no two rounds share one."""
     from curator.engines.protocol import Message, Request, Sampling
 
     sampling = Sampling(temperature=0.0, max_tokens=tokens)
@@ -71,28 +89,38 @@ async def posted(session: Any, url: str, asked: list[Any]) -> int:
 
 
 async def compare(name: str, sides: dict[str, Callable[[list[Any]], Awaitable[int]]], size: tuple[int, ...]) -> dict:
-    """Run the sides in turns. Returns tokens a second of each and the ratio of the medians and of the pairs."""
+    """Run the sides in turns on the same prompts. Returns tokens a second of each, and the median ratio of a round."""
     prompts, tokens, rounds = size
     seen: dict[str, list[float]] = {side: [] for side in sides}
     for round_ in range(-1, rounds):  # the first warms up
-        order = list(sides.items())[:: 1 if round_ % 2 else -1]
-        for k, (side, run) in enumerate(order):
-            asked = requests(prompts, tokens, round_ * 2 + k)
+        asked = requests(prompts, tokens, round_)
+        for side, run in list(sides.items())[:: 1 if round_ % 2 else -1]:
             start = time.perf_counter()
             done = await run(asked)
+            took = time.perf_counter() - start
+            if done != prompts * tokens:
+                raise SystemExit(f"{name}: {side} wrote {done} tokens, not {prompts} x {tokens}: no comparison")
             if round_ >= 0:
-                seen[side].append(done / (time.perf_counter() - start))
-    rates = {side: round(statistics.median(s), 1) for side, s in seen.items()}
-    ratio = statistics.median(a / b for a, b in zip(seen["curator"], seen["bare"], strict=True))
-    print(f"{name:<10} bare {rates['bare']:8.1f} tokens/s   curator {rates['curator']:8.1f}   ratio {ratio:.3f}")
-    return {"tokens_per_s": rates, "ratio": round(ratio, 3)}
+                seen[side].append(took)
+    ratios = [b / c for b, c in zip(seen["bare"], seen["curator"], strict=True)]
+    rates = {side: round(prompts * tokens / statistics.median(s), 1) for side, s in seen.items()}
+    total = f"{prompts * tokens * rounds:,} tokens on each side"
+    told = ", ".join(f"{r:.3f}" for r in sorted(ratios))
+    ratio = statistics.median(ratios)
+    print(f"{name:<10} {total}: bare {rates['bare']:,.1f} tokens/s, curator {rates['curator']:,.1f}; ratio {ratio:.3f}")
+    print(f"{'':<10} ratios of the rounds: {told}", flush=True)
+    return {
+        "tokens": {side: prompts * tokens * rounds for side in sides}, "tokens_per_s": rates, "ratio": round(ratio, 3),
+        "ratios": [round(r, 3) for r in ratios],
+    }  # fmt: skip
 
 
 async def in_process(model: str, folder: str, size: tuple[int, ...]) -> dict:
     from curator.engines import open_engine
     from curator.engines.store import Store
 
-    settings = {"model": model, "dtype": "float32", "max_context": CONTEXT, "max_num_seqs": 64, "enforce_eager": True}
+    settings = {"model": model, "dtype": "float32", "max_context": CONTEXT, "max_num_seqs": 64}
+    settings |= {"enforce_eager": True, "options": {"enable_prefix_caching": False}}
     engine = open_engine("v", "vllm", settings, store=Store(folder))
     await through_us(engine, requests(1, 1, 999))
     raw = engine.inner
@@ -101,6 +129,19 @@ async def in_process(model: str, folder: str, size: tuple[int, ...]) -> dict:
         return await compare("in process", sides, size)
     finally:
         await engine.close()
+
+
+async def up(server: Any, port: int, log: Path) -> None:
+    """Wait until the server answers. Raises SystemExit with its last words where it does not."""
+    for _ in range(1200):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            return
+        except OSError:
+            await asyncio.sleep(0.5)
+    raise SystemExit("the server did not start; it said:\n" + "\n".join(log.read_text().splitlines()[-20:]))
 
 
 async def over_http(model: str, folder: str, size: tuple[int, ...]) -> dict:
@@ -115,16 +156,13 @@ async def over_http(model: str, folder: str, size: tuple[int, ...]) -> dict:
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port), "--host",
         "127.0.0.1", "--served-model-name", "m", "--max-model-len", str(CONTEXT), "--dtype", "float32",
-        "--max-num-seqs", "64", "--enforce-eager", "--uvicorn-log-level", "warning",
+        "--max-num-seqs", "64", "--enforce-eager", "--no-enable-prefix-caching", "--uvicorn-log-level", "warning",
     ]  # fmt: skip
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = Path(folder + ".log")
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except OSError:
-                await asyncio.sleep(0.5)
+        await up(server, port, log)
         url = f"http://127.0.0.1:{port}/v1"
         settings = {"model": "m", "base_url": url, "flavour": "vllm", "max_concurrency": 256}
         engine = open_engine("s", "openai", settings, store=Store(folder))
@@ -139,15 +177,16 @@ async def over_http(model: str, folder: str, size: tuple[int, ...]) -> dict:
         server.wait()
 
 
-def main(prompts: int, tokens: int, rounds: int, model: str) -> None:
+def main(prompts: int, tokens: int, rounds: int, model: Path) -> None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     size = (prompts, tokens, rounds)
     out: dict[str, Any] = {"prompts": prompts, "tokens": tokens, "rounds": rounds, "cores": os.cpu_count()}
     out["load_1min"] = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
-        out["in_process"] = asyncio.run(in_process(model, folder + "/a", size))
-        out["served"] = asyncio.run(over_http(model, folder + "/b", size))
+        copy = str(endless(model, Path(folder) / "model"))
+        out["in_process"] = asyncio.run(in_process(copy, folder + "/a", size))
+        out["served"] = asyncio.run(over_http(copy, folder + "/b", size))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(out, indent=1) + "\n")
 
@@ -160,4 +199,4 @@ if __name__ == "__main__":
     else:
         numbers = [int(a) for a in sys.argv[1:4]]
         numbers += [128, 64, 5][len(numbers) :]
-        main(*numbers, sys.argv[4] if len(sys.argv) > 4 else str(ROOT / "curator" / "pocket" / "model"))
+        main(*numbers, Path(sys.argv[4]) if len(sys.argv) > 4 else ROOT / "curator" / "pocket" / "model")
