@@ -75,7 +75,8 @@ def hook(op: Op, name: str) -> Callable[..., Any] | None:
     """Return the operator's own `columns`, `output` or `check`, where it has one."""
     module = op.factory.__module__
     if module.startswith("curator.ops."):
-        return getattr(sys.modules[module], name, None)
+        found = getattr(sys.modules[module], name, None)
+        return found if getattr(found, "__module__", None) == module else None  # not what it imported by that name
     return getattr(op.factory, name, None)
 
 

@@ -275,3 +275,13 @@ def test_seed_replaces_the_seed_of_the_page(told):
 def test_a_page_gives_its_name_or_its_file_name(told):
     told("")
     assert load("page.yaml").name == "page"
+
+
+def test_a_hook_is_a_function_of_the_operator_s_own_file(monkeypatch):
+    from curator import flow
+    from curator.op import find
+    from curator.ops import dedup, select
+
+    assert flow.hook(find("select"), "check") is select.check
+    monkeypatch.setattr(dedup, "output", select.check, raising=False)  # as if imported under that name
+    assert flow.hook(find("dedup"), "output") is None
