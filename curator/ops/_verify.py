@@ -121,8 +121,9 @@ def _kinds_for(case: Case, settings: Settings) -> tuple[str, ...] | Outcome:
     return (kind,)
 
 
-def judged(cases: Sequence[Case], settings: Settings, rules: Rules) -> list[Outcome]:
+def judged(cases: Sequence[Case], settings: Settings) -> list[Outcome]:
     """Judge cases by rules alone."""
+    rules = rules_of(settings)
     steps = turns(cases, settings)
     try:
         kind, some = next(steps)
@@ -133,8 +134,9 @@ def judged(cases: Sequence[Case], settings: Settings, rules: Rules) -> list[Outc
         return found
 
 
-async def judged_with(cases: Sequence[Case], settings: Settings, rules: Rules, engine: Any) -> list[Outcome]:
+async def judged_with(cases: Sequence[Case], settings: Settings, engine: Any) -> list[Outcome]:
     """Judge cases by rules, in a thread, and by an engine."""
+    rules = rules_of(settings)
     steps = turns(cases, settings)
     try:
         kind, some = next(steps)

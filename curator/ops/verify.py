@@ -30,6 +30,7 @@ REPORTS = {
     adds=given.adds,
     wants=given.wants,
     reports=REPORTS,
+    key=lambda s: (s["by"],),
 )
 def verify(
     *,
@@ -145,13 +146,12 @@ def verify(
         from curator.ops._consensus import table_function
 
         return table_function(settings)
-    rules = behind.rules_of(settings)
 
     def run(table: pa.Table) -> pa.Table:
-        return behind.written(table, behind.judged(behind.read(table, settings), settings, rules), settings)
+        return behind.written(table, behind.judged(behind.read(table, settings), settings), settings)
 
     async def ask(table: pa.Table) -> pa.Table:
-        said = await behind.judged_with(behind.read(table, settings), settings, rules, engine)
+        said = await behind.judged_with(behind.read(table, settings), settings, engine)
         return behind.written(table, said, settings)
 
     return ask if given.step_kind(settings) == "model" else run
