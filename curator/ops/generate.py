@@ -97,6 +97,8 @@ def generate(
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         head = prompts.fill(prefix, **values)
         asked = _requests(messages, sampling, n, head, row, engine, seed)
+        if len(asked) == 1:  # without a task of its own
+            return head, await engine.generate(asked[0])
         answers = await asyncio.gather(*(engine.generate(request) for request in asked))
         return head, [c for answer in answers for c in answer]
 
