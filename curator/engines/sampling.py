@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # the fast decoder takes its settings and random numbers from here, and needs no torch
+    from torch import Tensor
 
 _HEAD = 64  # candidates looked at before a full sort: almost always enough for top-p below 1
 
@@ -60,6 +62,8 @@ def draw(logits: Tensor, knobs: Knobs, count: NDArray[np.int64]) -> Tensor:
         knobs: settings of the rows.
         count: tokens each row has generated so far.
     """
+    import torch
+
     greedy = knobs.temperature <= 0
     if greedy.all():
         return logits.argmax(-1)
@@ -78,6 +82,8 @@ def draw(logits: Tensor, knobs: Knobs, count: NDArray[np.int64]) -> Tensor:
 
 
 def _truncated(probs: Tensor, knobs: Knobs, u: Tensor) -> Tensor:
+    import torch
+
     top_p = torch.from_numpy(knobs.top_p).to(probs.device)[:, None]
     top_k = torch.from_numpy(knobs.top_k).to(probs.device)[:, None]
     width = min(_HEAD, probs.shape[-1])
@@ -97,6 +103,8 @@ def _truncated(probs: Tensor, knobs: Knobs, u: Tensor) -> Tensor:
 
 def _inverse(weights: Tensor, u: Tensor) -> Tensor:
     """Return the index where the cumulative weight passes `u` of the whole; never one of weight zero."""
+    import torch
+
     ladder = weights.cumsum(-1)
     chosen = torch.searchsorted(ladder, (u * ladder[:, -1])[:, None].contiguous(), right=True)[:, 0]
     last = weights.shape[-1] - 1 - weights.flip(-1).gt(0).int().argmax(-1)

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 
 from curator.engines.chat import Chat, offsets, sample_seed
-from curator.engines.forward import Row, decoder_for
+from curator.engines.forward import Decoder, Row, decoder_for
 from curator.engines.local import LocalModel
 from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
 from curator.errors import EngineError
@@ -164,14 +164,16 @@ class TransformersEngine(LocalModel):
         from curator.engines.worker import Worker
 
         try:
-            model, ends = self._load(), self._end_ids()
-            worker = Worker(decoder_for(model, self.batch_size, ends, self._pad(), library=self._library))
+            worker = Worker(self._decoder())
         except BaseException as e:  # noqa: BLE001 - whoever waits must hear of it
             error = e if isinstance(e, EngineError) else EngineError(f"engine '{self._alias}': {e}")
             while (job := self._jobs.get()) is not None:
                 job.fail(error)
             return
         worker.serve(self._jobs, _WINDOW)
+
+    def _decoder(self) -> Decoder:
+        return decoder_for(self._load(), self.batch_size, self._end_ids(), self._pad(), library=self._library)
 
     def _load(self) -> Any:
         import torch

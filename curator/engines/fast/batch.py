@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curator.engines.fast.lane import Ints, Lane, Part
 from curator.engines.fast.pages import Pages
@@ -51,15 +51,22 @@ class FastBatch:
         """Rows that could join now."""
         return self.size - len(self._live)
 
-    def _share_out(self, cost: NDArray[Any]) -> list[list[int]]:
-        """Deal work to the threads, the dearest first, each to the thread with least to do; return indices."""
+    def _deal(self, cost: list[int]) -> list[list[int]]:
+        """Deal prompts to the threads, the dearest first, each to the thread with least to do; return indices."""
         parts: list[list[int]] = [[] for _ in self._lanes]
-        load = [0.0] * len(parts)
-        for i in np.argsort(-cost, kind="stable").tolist():
+        load = [0] * len(parts)
+        for i in sorted(range(len(cost)), key=lambda i: -cost[i]):
             k = load.index(min(load))
             parts[k].append(i)
-            load[k] += float(cost[i])
+            load[k] += cost[i]
         return [p for p in parts if p]
+
+    def _cut(self, places: list[int], cost: Ints) -> list[list[int]]:
+        """Cut rows under way into runs of like cost: neighbours often share a prompt, and so what is in the cache."""
+        n = len(self._lanes)
+        summed = np.cumsum(cost)
+        cuts = [0, *(np.searchsorted(summed, summed[-1] * np.arange(1, n) / n) + 1).tolist(), len(places)]
+        return [p for p in (places[a:b] for a, b in pairwise(cuts)) if p]
 
     def _each(self, work: Callable[[Lane, list[int]], Any], parts: list[list[int]]) -> list[Any]:
         """Do `work(lane, part)` on as many threads as there are parts."""
@@ -68,7 +75,11 @@ class FastBatch:
         if self._pool is None or len(parts) < 2:
             return [work(lane, part) for lane, part in zip(self._lanes, parts, strict=False)]
         others = [self._pool.submit(work, lane, part) for lane, part in zip(self._lanes[1:], parts[1:], strict=False)]
-        return [work(self._lanes[0], parts[0]), *(f.result() for f in others)]
+        try:
+            first = work(self._lanes[0], parts[0])
+        finally:
+            wait(others)  # nobody writes into the pages any more when an error is told
+        return [first, *(f.result() for f in others)]
 
     def join(self, rows: list[Row]) -> None:
         """Prefill rows, each prompt once, draw their first token, and let them in."""
@@ -105,7 +116,7 @@ class FastBatch:
                 drawn.append(lane.draw(own[None].repeat(len(same), 0), knobs_of(same), first, special))
             return drawn
 
-        parts = self._share_out(np.array([len(same[0].prompt) - there for _, same, there in wave]))
+        parts = self._deal([len(same[0].prompt) - there for _, same, there in wave])
         drawn = self._each(work, parts)
         self._pages.settle()
         for part, told in zip(parts, drawn, strict=True):
@@ -135,7 +146,7 @@ class FastBatch:
         at = self._at[live]
         for i in np.flatnonzero(at % self._pages.size == 0).tolist():
             self._pages.extend(live[i], int(at[i]))
-        parts = [[live[i] for i in part] for part in self._share_out(at + _LINEAR)]
+        parts = self._cut(live, at + _LINEAR)
         drawn = self._each(self._step, parts)
         ended = False
         for part, tokens in zip(parts, drawn, strict=True):

@@ -56,7 +56,7 @@ class Pages:
             self._free.append(page)
         if not self._free:
             old = len(self._users)
-            new = max(64, old)
+            new = max(4 * len(self._of), old)  # memory that nothing was written to costs nothing
             keys, values = self._room(old + new)
             keys[:old], values[:old] = self.keys, self.values
             self.keys, self.values = keys, values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from curator.engines.fast.tile import PANEL
 LIMIT = 64_000_000  # parameters; beyond, reading the weights is the work, and the library's threads share one reading
 
 Floats = NDArray[np.float32]
+Weights = Mapping[str, Floats]
 
 
 def refusal(model: Any) -> str | None:
@@ -54,6 +56,7 @@ class Net:
 
     `arrays`: embedding [vocabulary, width], norms [layers, 2, width], queries-keys-values with their bias, output with
     its bias, gate and up, down, last norm, output matrix: the order in which `kernel.forward` takes them.
+    `angles(positions)`: cosine and sine [positions, depth / 2] of the rotary embedding.
     """
 
     arrays: tuple[Floats, ...]
@@ -62,7 +65,7 @@ class Net:
     depth: int
     eps: np.float32
     vocabulary: int
-    rope: Any
+    angles: Callable[[int], tuple[Floats, Floats]]
 
     @property
     def layers(self) -> int:
@@ -89,23 +92,6 @@ class Net:
         )
         return tuple(np.zeros(s, np.float32) for s in shapes)
 
-    def angles(self, positions: int) -> tuple[Floats, Floats]:
-        """Return cosine and sine [positions, depth / 2] of the rotary embedding, by the library's own code."""
-        import torch
-
-        with torch.inference_mode():
-            cos, sin = self.rope(torch.zeros(1), torch.arange(positions)[None])
-        half = self.depth // 2
-        return (
-            np.ascontiguousarray(cos[0, :, :half].float().numpy()),
-            np.ascontiguousarray(sin[0, :, :half].float().numpy()),
-        )
-
-
-def _array(p: Any) -> Floats:
-    out: Floats = p.detach().numpy()
-    return out
-
 
 def _panels(weight: Floats) -> Floats:
     """Turn a library's [columns, depth] into [columns / PANEL rounded up, depth, PANEL]."""
@@ -116,39 +102,59 @@ def _panels(weight: Floats) -> Floats:
     return np.ascontiguousarray(out.reshape(count, PANEL, depth).transpose(0, 2, 1))
 
 
-def _bias(parts: list[Any], weights: list[Any]) -> Floats:
-    width = sum(w.shape[0] for w in weights)
-    out = np.zeros(-(-width // PANEL) * PANEL, np.float32)
-    if all(p is not None for p in parts):
-        out[:width] = np.concatenate([_array(p) for p in parts])
-    return out
+def _attention(weights: Weights, layer: str) -> tuple[Floats, Floats]:
+    """Return the matrices and biases (0 where there are none) of queries, keys and values, side by side."""
+    names = [f"{layer}.self_attn.{x}_proj" for x in "qkv"]
+    matrix = np.concatenate([weights[f"{n}.weight"] for n in names])
+    bias = np.zeros(-(-len(matrix) // PANEL) * PANEL, np.float32)
+    if f"{names[0]}.bias" in weights:
+        bias[: len(matrix)] = np.concatenate([weights[f"{n}.bias"] for n in names])
+    return _panels(matrix), bias
 
 
-def _gate_and_up(mlp: Any) -> Floats:
-    """Return both matrices side by side, each rounded up to panels, so that the halves stay apart."""
-    return np.concatenate([_panels(_array(mlp.gate_proj.weight)), _panels(_array(mlp.up_proj.weight))])
+def assemble(weights: Weights, config: Any, depth: int, angles: Callable[[int], tuple[Floats, Floats]]) -> Net:
+    """Lay weights out for the kernel. Copies them; a matrix that is both embedding and output twice.
+
+    Args:
+        weights: float32 arrays by the names that the library gives them.
+        config: the model's configuration.
+        depth: width of an attention head.
+        angles: see `Net`.
+    """
+    norms, qkv, qkv_bias, out, out_bias, up, down = [], [], [], [], [], [], []
+    for i in range(config.num_hidden_layers):
+        layer = f"model.layers.{i}"
+        norms.append(np.stack([weights[f"{layer}.{x}_layernorm.weight"] for x in ("input", "post_attention")]))
+        matrix, bias = _attention(weights, layer)
+        qkv.append(matrix)
+        qkv_bias.append(bias)
+        output = weights[f"{layer}.self_attn.o_proj.weight"]
+        out.append(_panels(output))
+        out_bias.append(weights.get(f"{layer}.self_attn.o_proj.bias", np.zeros(len(output), np.float32)))
+        # Side by side, each rounded up to panels, so that the halves stay apart.
+        up.append(np.concatenate([_panels(weights[f"{layer}.mlp.{x}_proj.weight"]) for x in ("gate", "up")]))
+        down.append(_panels(weights[f"{layer}.mlp.down_proj.weight"]))
+    embedding = np.array(weights["model.embed_tokens.weight"], np.float32)
+    stacked = (np.ascontiguousarray(np.stack(p), np.float32) for p in (norms, qkv, qkv_bias, out, out_bias, up, down))
+    head = _panels(weights.get("lm_head.weight", embedding))
+    return Net(
+        (embedding, *stacked, np.array(weights["model.norm.weight"], np.float32), head), config.num_attention_heads,
+        config.num_key_value_heads, depth, np.float32(config.rms_norm_eps), int(config.vocab_size), angles,
+    )  # fmt: skip
 
 
 def net_of(model: Any) -> Net:
-    """Lay out the weights of a model that `refusal` lets pass. Copies them; tied ones twice."""
-    layers, config = model.model.layers, model.config
-    norms, qkv, qkv_bias, out, out_bias, up, down = [], [], [], [], [], [], []
-    for layer in layers:
-        a = layer.self_attn
-        norms.append(np.stack([_array(layer.input_layernorm.weight), _array(layer.post_attention_layernorm.weight)]))
-        projections = [a.q_proj, a.k_proj, a.v_proj]
-        qkv.append(_panels(np.concatenate([_array(p.weight) for p in projections])))
-        qkv_bias.append(_bias([p.bias for p in projections], [p.weight for p in projections]))
-        out.append(_panels(_array(a.o_proj.weight)))
-        bias = a.o_proj.bias
-        out_bias.append(np.zeros(a.o_proj.weight.shape[0], np.float32) if bias is None else _array(bias))
-        up.append(_gate_and_up(layer.mlp))
-        down.append(_panels(_array(layer.mlp.down_proj.weight)))
-    head = _panels(_array(model.lm_head.weight))
-    stacked = (np.ascontiguousarray(np.stack(p), np.float32) for p in (norms, qkv, qkv_bias, out, out_bias, up, down))
-    arrays = (np.array(_array(model.model.embed_tokens.weight)), *stacked, np.array(_array(model.model.norm.weight)))
-    attention = layers[0].self_attn
-    return Net(
-        (*arrays, head), config.num_attention_heads, config.num_key_value_heads, int(attention.head_dim),
-        np.float32(config.rms_norm_eps), int(config.vocab_size), model.model.rotary_emb,
-    )  # fmt: skip
+    """Lay out the weights of a model of the library that `refusal` lets pass."""
+    import torch
+
+    depth = int(model.model.layers[0].self_attn.head_dim)
+    rope = model.model.rotary_emb
+
+    def angles(positions: int) -> tuple[Floats, Floats]:
+        with torch.inference_mode():
+            cos, sin = rope(torch.zeros(1), torch.arange(positions)[None])
+        cos, sin = (np.ascontiguousarray(x[0, :, : depth // 2].float().numpy()) for x in (cos, sin))
+        return cos, sin
+
+    weights = {name: p.detach().numpy() for name, p in model.state_dict().items()}
+    return assemble(weights, model.config, depth, angles)
