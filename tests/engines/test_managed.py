@@ -120,6 +120,32 @@ def test_a_cancelled_asker_does_not_take_the_others_with_it():
     assert len(raw.asked) == 2
 
 
+def test_duplicates_share_the_gaps_between_stored_answers(tmp_path):
+    raw = Fake(delay=0.02)
+    engine = managed(raw, Store(tmp_path))
+    go(engine, ask(first_sample=1))
+    found = go(engine, *[ask(n=3)] * 4)
+    assert [[c.text for c in f] for f in found] == [["q/0", "q/1", "q/2"]] * 4
+    assert sorted((r.first_sample, r.n) for r in raw.asked) == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_what_was_asked_beside_a_failure_is_kept(tmp_path):
+    class Half(Fake):
+        async def generate(self, request):
+            if request.first_sample == 0:
+                raise EngineError("gone")
+            return await super().generate(request)
+
+    raw = Half(delay=0.02)
+    engine = managed(raw, Store(tmp_path))
+    go(engine, ask(first_sample=2))
+    (failed,) = go(engine, ask(n=5))
+    assert str(failed) == "gone"
+    assert len(Store(tmp_path)) == 3  # samples 2, 3 and 4
+    assert engine.statistics.in_flight == 0
+    assert not engine._pending
+
+
 def test_errors_are_not_stored(tmp_path):
     raw = Fake(fails=lambda r: True)
     engine = managed(raw, Store(tmp_path))
