@@ -131,6 +131,19 @@ def diff(one: RunFolder, other: RunFolder) -> None:
 
 
 @app.command()
+def review(
+    folder: RunFolder,
+    benchmark: Annotated[str | None, typer.Option(help="Only hits of this benchmark.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Hits shown a benchmark.")] = 20,
+    convicted: Annotated[bool, typer.Option("--convicted", help="Only hits that convicted their row.")] = False,
+) -> None:
+    """Show what decontaminate found, by benchmark, row and item side by side."""
+    from curator.cli import review as page
+
+    page.review(folder, benchmark, limit, convicted=convicted)
+
+
+@app.command()
 def report(folder: RunFolder) -> None:
     """Print the report of a run, and write it as one HTML page into its folder."""
     from curator.cli import runs

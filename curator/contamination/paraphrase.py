@@ -37,7 +37,6 @@ SPELLED = 0.04  # more similarity for a number that only one side has, in words
 ORDER = 0.3  # more similarity where the numbers come in another order, times 1 - their common subsequence
 FORMULA, FORMULA_ORDER = 0.9, 0.8  # least agreement of signs and of numbers where there is a formula
 WORDS_ONLY = 0.7  # least similarity of problems without any number, or where numbers are not to be looked at
-MORE = "a number more"
 MARGIN = 0.01  # of the compiled search: it reads `Question:` as a word, and bytes as letters
 _COMMON = frozenset(w[:STEM] for w in COMMON_WORDS.split())
 
@@ -52,11 +51,20 @@ class Weights:
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.items = len(problems)
         self.held: Counter[str] = Counter()
+        self._known: dict[str, float] = {}
         for problem in problems:
             self.held.update(problem.features)
 
     def __call__(self, feature: str) -> float:
         """Return the weight of a feature, in nats."""
+        if feature in self._known:
+            return self._known[feature]
+        weight = self._weigh(feature)
+        if self.held[feature]:
+            self._known[feature] = weight
+        return weight
+
+    def _weigh(self, feature: str) -> float:
         if feature.startswith("#"):
             kind = "common number" if feature[1:] in COMMON_NUMBERS else "number"
         else:
@@ -124,7 +132,7 @@ def _barred(
         if any(extra) or order < FORMULA_ORDER or (signs < FORMULA and item.formula != row.formula):
             return "another formula"
     if (extra[0] | extra[1]) - {"1"}:
-        return MORE
+        return "a number more"
     return None
 
 
@@ -151,7 +159,7 @@ class ParaphraseIndex:
         self.items = items
         self.problems = [read(body(item.text)) for item in items]
         self.weight = Weights(self.problems)
-        self._search = Search([body(i.text) for i in items], self._weights_of, _spelled(), EXTRA)
+        self._search = Search([body(i.text) for i in items], self._weights_of, _spelled())
 
     def _weights_of(self, held: Any, numbers: Any, hashes: Any) -> Any:
         """Return float64[features] for how many items hold each, whether it is a number, and its hash."""
@@ -183,10 +191,10 @@ class ParaphraseIndex:
         for row, item in pairs.tolist():
             question = body(str(texts[row]))
             likeness = compare(self.problems[item], read(question), self.weight, numbers=numbers)
-            if likeness.similarity >= SIMILARITY and likeness.shared >= SHARED and likeness.barred in (None, MORE):
+            if likeness.similarity >= SIMILARITY and likeness.shared >= SHARED and likeness.barred is None:
                 facts = {
                     "needed": round(likeness.needed, 4), "shared": list(likeness.common),
-                    "weight": round(likeness.shared, 1), **({"barred": MORE} if likeness.barred else {}),
+                    "weight": round(likeness.shared, 1),
                 }  # fmt: skip
                 spans = [(question, body(self.items[item].text))]
                 yield Hit(row, item, "paraphrase", likeness.similarity, likeness.convicted, facts, spans)

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from curator.kernels.words import text_buffers
 
-MOST = 4000  # features of a row; what has more is no problem but a book
-ROOM = 16384  # slots of a row's own hash table, a power of two
+MOST = 2000  # features of a row; what has more is no problem but a book
+ROOM = 4096  # slots of a row's own hash table, a power of two
+SLOTS = 512  # of the table of number words, a power of two
 STEM = 5  # letters
 DIGITS, SPELLED, NAME, LOWER = 1, 2, 4, 8  # flags of a feature
 ANSWERS = tuple(np.frombuffer(w, np.uint8) for w in (b"answer", b"solution", b"response", b"a"))
@@ -27,7 +28,9 @@ _ALL = (1 << 64) - 1
 
 
 class Spelled(NamedTuple):
-    """Number words: `words` uint64, sorted; `means` uint64, the value of each as a feature, 0 = no feature at all."""
+    """Number words: `words` uint64[SLOTS], a hash table with 0 where free; `means` uint64[SLOTS], the value of each
+    as a feature, 0 = no feature at all.
+    """
 
     words: Any
     means: Any
@@ -154,7 +157,7 @@ def _answer(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return False
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
 def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash, flag, byte after it) of the word that begins at `data[i]`; hash 0 where it is no feature."""
     begin, length = i, 0
@@ -174,8 +177,10 @@ def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # p
             stem = full
         i += width
     h = _mix(full)
-    k = np.searchsorted(words, h)
-    if k < words.size and words[k] == h:
+    k = h >> np.uint64(40) & np.uint64(SLOTS - 1)
+    while words[k] != 0 and words[k] != h:
+        k = (k + np.uint64(1)) & np.uint64(SLOTS - 1)
+    if words[k] == h:
         return means[k], np.uint8(SPELLED), i
     if length == 1:
         return np.uint64(0), np.uint8(LOWER), i
@@ -196,8 +201,8 @@ def read_row(
         words: of `Spelled`.
         means: of `Spelled`.
         stamp: a number not used with `seen` before.
-        seen: int64[ROOM], scratch: which slots of `at` are of this row.
-        at: int64[ROOM], scratch.
+        seen: int32[ROOM], scratch: which slots of `at` are of this row.
+        at: int32[ROOM], scratch.
         feats: uint64[MOST], written.
         flags: uint8[MOST], written: sums of DIGITS, SPELLED, NAME (capitalised), LOWER (seen in lower case).
     """
@@ -236,7 +241,7 @@ def read_all(
     data: Any, offsets: Any, words: Any, means: Any, out: Any, out_flags: Any, ends: Any
 ) -> Any:  # pragma: no cover
     """Write the features of all rows one after another, `ends` int64[rows + 1]; with no room nothing but `ends`."""
-    seen, at = np.full(ROOM, -1, np.int64), np.empty(ROOM, np.int64)
+    seen, at = np.full(ROOM, -1, np.int32), np.empty(ROOM, np.int32)
     feats, flags = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8)
     total = 0
     ends[0] = 0
@@ -257,7 +262,7 @@ def wide(array: Any) -> tuple[Any, Any]:
     return data, offsets.astype(np.int64)
 
 
-NO_WORDS = Spelled(np.empty(0, np.uint64), np.empty(0, np.uint64))
+NO_WORDS = Spelled(np.zeros(SLOTS, np.uint64), np.zeros(SLOTS, np.uint64))
 
 
 def read_texts(texts: Sequence[str], spelled: Spelled = NO_WORDS) -> Features:
@@ -273,9 +278,14 @@ def read_texts(texts: Sequence[str], spelled: Spelled = NO_WORDS) -> Features:
 
 def number_words(values: Mapping[str, str]) -> Spelled:
     """Return number words for `read_texts`: word -> value, "" where the word is no feature."""
-    found = {_whole(word): int(read_texts([value]).hashes[0]) if value else 0 for word, value in values.items()}
-    words = sorted(found)
-    return Spelled(np.array(words, np.uint64), np.array([found[w] for w in words], np.uint64))
+    found = Spelled(np.zeros(SLOTS, np.uint64), np.zeros(SLOTS, np.uint64))
+    for word, value in sorted(values.items()):
+        h = _whole(word)
+        k = h >> 40 & SLOTS - 1
+        while found.words[k]:
+            k = (k + 1) % SLOTS
+        found.words[k], found.means[k] = h, int(read_texts([value]).hashes[0]) if value else 0
+    return found
 
 
 def _whole(word: str) -> int:

@@ -24,40 +24,66 @@ from curator.kernels.ngrams import look_up, table_of
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def contradict(
-    ids: Any, flags: Any, count: Any, known: Any, known_flags: Any, numbers: Any
+def alike(
+    held: Any, held_flags: Any, weights: Any, core: Any, row: Any, of_row: Any, row_flags: Any, one: Any, numbers: Any
 ) -> Any:  # pragma: no cover - compiled
-    """Return how many numbers only one side has, in digits; -1 where each side has one that the other has not.
+    """Return (weight shared, least weight of the item, row's digit values that the item has); -1 first where barred.
 
-    `ids`: int64[count], the row's features, -1 = no item has it. `known`: sorted ids of the item's numbers.
+    Args:
+        held: int64, features of the item.
+        held_flags: uint8 as `held`.
+        weights: float64[features], squared.
+        core: of the item: what it weighs without names.
+        row: number of the row.
+        of_row: int64[features], the last row that had each feature.
+        row_flags: uint8[features], its flags there.
+        one: the feature of the value 1, which says no more than a word does.
+        numbers: whether numbers can contradict.
     """
-    mine, mine_spelled, theirs, theirs_spelled = 0, 0, 0, 0
-    for k in range(known.size):
-        mine += known_flags[k] & DIGITS
-        mine_spelled += (known_flags[k] & (DIGITS | SPELLED)) == SPELLED
+    shared, digits, spelled = 0.0, 0, False
+    for k in range(held.size):
+        feature = held[k]
+        if of_row[feature] == row:
+            shared += weights[feature]
+            digits += (row_flags[feature] & DIGITS) != 0 and feature != one
+        elif numbers and feature != one and held_flags[k] & DIGITS:
+            return -1.0, 0.0, 0
+        spelled |= numbers and of_row[feature] != row and (held_flags[k] & (DIGITS | SPELLED)) == SPELLED
+    return shared, max(core, shared), -1 - digits if spelled else digits
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def walk(
+    ids: Any, count: Any, known: Any, anchor: Any, posts: Any, posts_at: Any, marks: Any, out: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write the items that hold the anchor, or, where it is -1, any of the `known` features of a row; return how many.
+
+    `marks`: bool[items], scratch, all False before and after.
+    """
+    found = 0
     for k in range(count):
-        if flags[k] & (DIGITS | SPELLED) == 0:
+        if ids[k] < 0 or (anchor >= 0 and ids[k] != anchor) or (anchor < 0 and not known[ids[k]]):
             continue
-        at = np.searchsorted(known, ids[k]) if ids[k] >= 0 else known.size
-        if at < known.size and known[at] == ids[k]:
-            mine -= known_flags[at] & DIGITS
-            mine_spelled -= (known_flags[at] & (DIGITS | SPELLED)) == SPELLED
-        elif flags[k] & DIGITS:
-            theirs += 1
-        else:
-            theirs_spelled += 1
-    if numbers and ((mine > 0 and theirs > 0) or (mine_spelled > 0 and theirs_spelled > 0)):
-        return -1
-    return mine + theirs
+        for p in range(posts_at[ids[k]], posts_at[ids[k] + 1]):
+            if not marks[posts[p]]:
+                marks[posts[p]] = True
+                out[found] = posts[p]
+                found += 1
+    for k in range(found):
+        marks[out[k]] = False
+    return found
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def propose(
     data: Any, offsets: Any, words: Any, means: Any, bits: Any, slots: Any, first: Any, weights: Any, rare: Any,
-    unknown: Any, posts: Any, posts_at: Any, core: Any, values: Any, values_at: Any, values_flags: Any,
-    floor: Any, extra: Any, numbers: Any, out: Any,
+    unknown: Any, posts: Any, posts_at: Any, held: Any, held_at: Any, held_flags: Any, core: Any, one: Any,
+    floor: Any, numbers: Any, out: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Write (row, item) of every pair whose similarity may reach `floor`.
+
+    Where numbers count, only items that hold the row's rarest value are looked at, and those without a value of the row
+    or with a value more are left out.
 
     Args:
         data: uint8[bytes].
@@ -67,62 +93,63 @@ def propose(
         bits: of the `Table` of all features of the items.
         slots: as `bits`.
         first: as `bits`.
-        weights: float64[features], in nats.
-        rare: bool[features]: the features that `posts` knows; the others are common, and count as shared.
-        unknown: float64[2]: weight of a word and of a number that no item has.
-        posts: int64: the items of each rare feature.
+        weights: float64[features], nats squared.
+        rare: bool[features]: words that few items have.
+        unknown: float64[2]: the same weight for a word and for a number that no item has.
+        posts: int64: the items of each feature that is rare or a number.
         posts_at: int64[features + 1].
-        core: float64[items]: sum of squared weights of the features that are no names.
-        values: int64: the features of each item that are numbers, sorted.
-        values_at: int64[items + 1].
-        values_flags: uint8 as `values`.
+        held: int64: the features of each item.
+        held_at: int64[items + 1].
+        held_flags: uint8 as `held`.
+        core: float64[items]: sum of weights of the features that are no names.
+        one: hash of the value 1.
         floor: least similarity, a little less because bytes are not letters.
-        extra: what a number that only one side has adds to it.
         numbers: whether numbers can contradict.
         out: int64[room, 2].
 
     Returns:
         The number of pairs; what had no room was only counted.
     """
-    seen, at = np.full(ROOM, -1, np.int64), np.empty(ROOM, np.int64)
+    seen, at = np.full(ROOM, -1, np.int32), np.empty(ROOM, np.int32)
     feats, flags, ids = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8), np.empty(MOST, np.int64)
-    shared, touched = np.zeros(core.size), np.empty(core.size, np.int64)
+    of_row, row_flags = np.full(weights.size, -1, np.int64), np.zeros(weights.size, np.uint8)
+    marks, near = np.zeros(core.size, np.bool_), np.empty(core.size, np.int64)
+    slot = look_up(one, bits, slots)
+    unit = first[slot] if slot >= 0 else -1
     found = 0
     for row in range(offsets.size - 1):
         count = read_row(data, offsets[row], offsets[row + 1], words, means, row, seen, at, feats, flags)
-        mine, optimistic, n_touched = 0.0, 0.0, 0
+        mine, digits, strange, spelled, anchor = 0.0, 0, False, False, np.int64(-1)
         for k in range(count):
             slot = look_up(feats[k], bits, slots)
             ids[k] = first[slot] if slot >= 0 else -1
-            w = weights[ids[k]] if slot >= 0 else unknown[0 if flags[k] & (DIGITS | SPELLED) == 0 else 1]
-            w *= w
+            value = (flags[k] & DIGITS) != 0 and feats[k] != one
+            digits += value
             if flags[k] & (NAME | LOWER) != NAME:
-                mine += w
+                number = (flags[k] & (DIGITS | SPELLED)) != 0
+                mine += weights[ids[k]] if slot >= 0 else unknown[1 if number else 0]
             if slot < 0:
+                strange |= value
+                spelled |= (flags[k] & (DIGITS | SPELLED)) == SPELLED
                 continue
-            if not rare[ids[k]]:
-                optimistic += w
+            of_row[ids[k]], row_flags[ids[k]] = row, flags[k]
+            size = posts_at[ids[k] + 1] - posts_at[ids[k]]
+            if value and (anchor < 0 or size < posts_at[anchor + 1] - posts_at[anchor]):
+                anchor = ids[k]
+        if numbers and strange:
+            continue
+        for t in range(walk(ids, count, rare, anchor if numbers else -1, posts, posts_at, marks, near)):
+            item = near[t]
+            span = slice(held_at[item], held_at[item + 1])
+            shared, whole, same = alike(
+                held[span], held_flags[span], weights, core[item], row, of_row, row_flags, unit, numbers
+            )
+            if shared < 0 or (numbers and ((same if same >= 0 else -1 - same) != digits or (same < 0 and spelled))):
                 continue
-            for p in range(posts_at[ids[k]], posts_at[ids[k] + 1]):
-                if shared[posts[p]] == 0.0:
-                    touched[n_touched] = posts[p]
-                    n_touched += 1
-                shared[posts[p]] += w
-        for t in range(n_touched):
-            item = touched[t]
-            most = shared[item] + optimistic
-            shared[item] = 0.0
-            least = max(core[item], most) * max(mine, most)
-            if most * most < floor * floor * least:
-                continue
-            span = slice(values_at[item], values_at[item + 1])
-            more = contradict(ids, flags, count, values[span], values_flags[span], numbers)
-            needed = floor + (extra * more if numbers else 0.0)
-            if more < 0 or most * most < needed * needed * least:
-                continue
-            if found < out.shape[0]:
-                out[found, 0], out[found, 1] = row, item
-            found += 1
+            if shared * shared >= floor * floor * whole * max(mine, shared):
+                if found < out.shape[0]:
+                    out[found, 0], out[found, 1] = row, item
+                found += 1
     return found
 
 
@@ -133,8 +160,7 @@ class Search:
         texts: the questions of the items.
         weigh: weights in nats for (items that hold a feature, whether it is a number, its hash), all arrays.
         spelled: number words and their values; "" where the word is no feature.
-        extra: similarity that a number more on one side costs.
-        common: share of the items (of 600 at least) from which on a feature is not looked up.
+        common: share of the items (of 600 at least) from which on a word is not looked up.
     """
 
     def __init__(
@@ -142,25 +168,26 @@ class Search:
         texts: Sequence[str],
         weigh: Callable[[Any, Any, Any], Any],
         spelled: Mapping[str, str],
-        extra: float,
         common: float = 0.05,
     ) -> None:
-        self._spelled, self._extra = number_words(spelled), extra
+        self._spelled = number_words(spelled)
         feats, flags, ends = read_texts(texts, self._spelled)
         item = np.repeat(np.arange(len(texts)), np.diff(ends))
         keys, which, held = np.unique(feats, return_inverse=True, return_counts=True)
-        numbers = flags & (DIGITS | SPELLED) != 0
-        number = np.zeros(len(keys), bool)
-        number[which[numbers]] = True
+        numbers = np.zeros(len(keys), bool)
+        numbers[which[flags & (DIGITS | SPELLED) != 0]] = True
         self._table = table_of(keys)
-        self._weights = weigh(held, number, keys)
-        self._unknown = weigh(np.zeros(2), np.array([False, True]), np.zeros(2, np.uint64))
-        self._rare = ~number & (held <= common * max(600, len(texts)))
-        self._posts, self._posts_at = _grouped(which, item, self._rare[which], len(keys))
-        self._values, self._values_at = _grouped(item, which, numbers, len(texts))
-        self._values_flags = flags[numbers][np.lexsort((which[numbers], item[numbers]))]
+        self._weights = weigh(held, numbers, keys) ** 2
+        self._unknown = weigh(np.zeros(2), np.array([False, True]), np.zeros(2, np.uint64)) ** 2
+        self._rare = ~numbers & (held <= common * max(600, len(texts)))
+        keep = (self._rare | numbers)[which]
+        order = np.lexsort((item[keep], which[keep]))
+        self._posts = item[keep][order]
+        self._posts_at = np.searchsorted(which[keep][order], np.arange(len(keys) + 1))
+        self._held, self._held_at, self._held_flags = which, ends, flags
         core = flags & (NAME | LOWER) != NAME
-        self._core = np.bincount(item[core], self._weights[which[core]] ** 2, len(texts))
+        self._core = np.bincount(item[core], self._weights[which[core]], len(texts))
+        self._one = read_texts(["1"]).hashes[0]
 
     def __call__(self, array: Any, floor: float, *, numbers: bool = True) -> Any:
         """Return int64[pairs, 2]: row and item, in order, of pairs whose similarity may reach `floor`."""
@@ -169,17 +196,11 @@ class Search:
         for _ in range(2):
             count = propose(
                 data, offsets, *self._spelled, *self._table, self._weights, self._rare, self._unknown,
-                self._posts, self._posts_at, self._core, self._values, self._values_at, self._values_flags,
-                floor, self._extra, numbers, out,
+                self._posts, self._posts_at, self._held, self._held_at, self._held_flags, self._core, self._one,
+                floor, numbers, out,
             )  # fmt: skip
             if count <= len(out):
                 break
             out = np.empty((count, 2), np.int64)
         out = out[:count]
         return out[np.lexsort((out[:, 1], out[:, 0]))]
-
-
-def _grouped(by: Any, what: Any, keep: Any, groups: int) -> tuple[Any, Any]:
-    """Return (int64: `what` of each group, sorted; int64[groups + 1]: where each begins) of the kept entries."""
-    order = np.lexsort((what[keep], by[keep]))
-    return what[keep][order], np.searchsorted(by[keep][order], np.arange(groups + 1))
