@@ -24,6 +24,8 @@ GREEK = frozenset({
 })  # fmt: skip
 FUNCTIONS = frozenset({"sin", "cos", "tan", "arctan", "exp", "ln"})
 _TIMES = {"\\cdot", "\\times", "*"}
+_UP_DOWN = re.compile(r"\s*\^\s*\{?\s*(\d)\s*\}?(?=\s*_)")
+_PRIME = re.compile(r"\s*(?:'+(?!\()|\^\s*\{?\s*(?:\\prime\s*)+\}?)")
 _SUB = re.compile(r"\s*_\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([A-Za-z0-9]))")
 
 
@@ -197,9 +199,20 @@ class _Reader:
         return node
 
     def symbol(self, name: str) -> Node:
+        """A letter with subscript and primes; `v^2_0` is the square of `v_0`."""
+        power = None
+        if m := _UP_DOWN.match(self.text, self.at):
+            power, self.at = Node("num", value=Fraction(m[1])), m.end(1) + (self.text[m.end(1)] == "}")
         if m := _SUB.match(self.text, self.at):
             self.at = m.end()
-            return Node("sym", value=f"{name}_{subscript(m[1] if m[1] is not None else m[2])}")
+            name += f"_{subscript(m[1] if m[1] is not None else m[2])}"
+        if power is None and (m := _PRIME.match(self.text, self.at)):
+            self.at = m.end()
+            name += "'" * (m.group().count("'") + m.group().count("prime"))
+        if power is not None:
+            if self.peek()[1] == "^":
+                raise Unread
+            return Node("pow", (Node("sym", value=name), power))
         return Node("const", value=name) if name in ("e", "i") else Node("sym", value=name)
 
     def command(self, name: str) -> Node:

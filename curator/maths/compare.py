@@ -32,6 +32,8 @@ def equal(gold: str, pred: str, rules: Rules, leaf: LeafEq = plain_leaf, relatio
         Unreadable: an answer is too long or nested too deeply.
     """
     for side, text in (("gold", gold), ("pred", pred)):
+        if not isinstance(text, str):  # a column of bytes, say
+            raise Unreadable(side, f"{type(text).__name__}, not text")
         if len(text) > MAX_CHARS:
             raise Unreadable(side, f"longer than {MAX_CHARS} characters")
     a, b = clean(gold), clean(pred)
@@ -207,7 +209,7 @@ def _is_chain(r: Relation) -> bool:
 
 
 def _name(name: str) -> str:
-    return re.sub(r"[\\{}\s_]|\(.*\)", "", name)
+    return re.sub(r"[\\{}\s_]|\((?![\d-]).*\)", "", name)  # `f(x)` is `f`, but `f(3)` is not `f(4)`
 
 
 def _words(s: Shape) -> str:

@@ -119,7 +119,7 @@ class _Worker:
         pending = deque(json.dumps(asdict(p)).encode() + b"\n" for p in pairs)
         replies: list[Reply] = []
         for p in pairs:
-            reply = self._line(time.monotonic() + 6 * p.limit_s + 2, pending)
+            reply = self._line(time.monotonic() + 20 * p.limit_s + 10, pending)
             if reply is None:
                 replies.append(Reply(None, self._cause()))
                 self.kill()

@@ -10,6 +10,7 @@ from typing import Any
 from curator.maths.numbers import digits_after_point, rational
 from curator.maths.shape import Leaf
 
+FLOAT_DIGITS, FLOAT_NOISE = 12, Fraction(1, 10**13)  # 499.99999999999994 is how a float prints 500
 _NAMES = ("order", "percent", "decimals", "omissions")
 
 
@@ -21,7 +22,8 @@ class Rules:
         strict: default of the next four, each of which may be set alone.
         order: the order of an unbracketed list counts. Else `1, 2` equals `2, 1`.
         percent: 10% is 0.1 only. Else it equals 10 as well.
-        decimals: a decimal is its exact value only. Else 0.333333 equals 1/3 (six significant digits or more).
+        decimals: a decimal is its exact value only. Else 0.333333 equals 1/3 (six significant digits or more),
+            and 499.99999999999994 equals 500.
         omissions: a unit, base, variable name or the kind of bracket must not be missing or differ. Else `5` equals
             `x = 5`, and `(1, 2)` the column vector.
         atol: allowed absolute distance of two numbers; more than one: one per item of a list, tuple or set of the
@@ -82,6 +84,8 @@ def numbers_equal(a: Fraction, b: Fraction, gold: Leaf, pred: Leaf, rules: Rules
     if rules.decimals:
         return False
     da, db = digits_after_point(gold.latex), digits_after_point(pred.latex)
+    if max(da or 0, db or 0) >= FLOAT_DIGITS and abs(exact_a - exact_b) <= FLOAT_NOISE * abs(exact_a):
+        return True
     if da is not None and db is None:
         return rounds_to(b, a, da)
     return db is not None and da is None and rounds_to(a, b, db)

@@ -81,10 +81,11 @@ _MATRIX_FENCE = re.compile(
     r"^[(\[]\s*(\\begin\s*\{(?:matrix|smallmatrix|array)\}.*\\end\s*\{(?:matrix|smallmatrix|array)\})\s*[)\]]$", re.S
 )
 _NAME = re.compile(
-    r"\\?[A-Za-z]+(?:_?\{[^{}]*\}|_\w)?'*(?:\([^()]*\))?|\([A-Za-z](?:,\s?[A-Za-z])+\)|\\?[A-Za-z]+(?:\s[A-Za-z]+)*"
+    r"\\?[A-Za-z]+(?:_?\{[^{}]*\}|_\w)?'*(?:\s*\((?:-?[\d.]+|\s*\\?[A-Za-z]\w*(?:\s*,\s*\\?[A-Za-z]\w*)*\s*)\))?|\([A-Za-z](?:,\s?[A-Za-z])+\)|\\?[A-Za-z]+(?:\s[A-Za-z]+)*"
 )
 _WORD = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|hbox)\s*\{([^{}]*)\}")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\s*\{)?\s*(?:([AaPp])\.?\s*[Mm]\.?)\s*\}?")
+_LONG_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 _NUMERAL = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z.]?")
 _FUNCTIONS = frozenset(
@@ -161,7 +162,8 @@ def _words(s: str) -> Text | None:
     if not _PROSE.fullmatch(inner):
         prose = [w for w in re.findall(r"[A-Za-z]{2,}", bare) if w not in _FUNCTIONS]
         long = len(prose) >= 4 or any(len(w) >= 5 for w in prose)
-        if long and sum(map(len, prose)) > len(bare) / 2 and "\\" not in bare:
+        mostly = sum(map(len, prose)) > len(bare) / 2 and "\\" not in bare
+        if (long and mostly) or len(_LONG_WORD.findall(bare)) >= 6:
             return Text(_plain(bare), tuple(_NUMERAL.findall(bare)))
         return None
     if marked or " " in inner or (len(inner) > 3 and inner.lower() not in _FUNCTIONS) or inner.lower() in {"yes", "no"}:
