@@ -23,6 +23,7 @@ SCRIPTS = ("LATIN", "HAN", "KANA", "HANGUL", "CYRILLIC", "GREEK", "ARABIC", "HEB
 LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "zh": ("HAN",), "ja": ("HAN", "KANA"), "ko": ("HANGUL",), "el": ("GREEK",), "he": ("HEBREW",), "th": ("THAI",),
 }  # fmt: skip
+_LOOKED_AT = 100_000  # characters whose script is looked up
 _SHARE = 0.9  # of the letters must be of the script (unpublished, ours: names and formulas are in Latin letters)
 
 
@@ -145,7 +146,7 @@ def first_word(text: str, *, paragraph: int, word: str, count: int | None = None
 
 def json_(text: str) -> bool:
     """All of it is valid JSON, in a code fence or not."""
-    body = re.sub(r"\A```\w*\s*|\s*```\Z", "", text.strip())
+    body = re.sub(r"\A```\w*", "", text.strip()).removesuffix("```")
     try:
         json.loads(body)
     except (ValueError, RecursionError):
@@ -155,7 +156,7 @@ def json_(text: str) -> bool:
 
 def title(text: str) -> bool:
     """There is a title in double angle brackets, <<title>>."""
-    return re.search(r"<<[^<>\n]*[^<>\s][^<>\n]*>>", text) is not None
+    return any(m.strip() for m in re.findall(r"<<([^<>\n]+)>>", text))
 
 
 def lowercase(text: str) -> bool:
@@ -182,7 +183,7 @@ def quoted(text: str) -> bool:
 def postscript(text: str, *, marker: str = "P.S.") -> bool:
     """A line near the end begins with the marker."""
     spaced = r"\s*".join(re.escape(c) for c in marker.replace(" ", ""))
-    return re.search(rf"^\s*{spaced}.*\S", text, re.M | re.I) is not None
+    return re.search(rf"^[ \t]*{spaced}.*\S", text, re.M | re.I) is not None
 
 
 def one_of(text: str, *, options: list[str]) -> bool:
@@ -197,7 +198,7 @@ def responses(text: str, *, count: int, separator: str = "******") -> bool:
 
 
 def _share(text: str, wanted: tuple[str, ...]) -> float:
-    names = [unicodedata.name(c, "").split(" ")[0] for c in text if c.isalpha()]
+    names = [unicodedata.name(c, "").split(" ")[0] for c in text[:_LOOKED_AT] if c.isalpha()]
     alike = {"CJK": "HAN", "HIRAGANA": "KANA", "KATAKANA": "KANA", "KATAKANA-HIRAGANA": "KANA"}
     return sum(alike.get(n, n) in wanted for n in names) / len(names) if names else 0.0
 

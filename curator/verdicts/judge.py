@@ -23,6 +23,8 @@ _NEGATION = re.compile(
     r"\b(?:not|never|isn't|aren't|doesn't|don't|cannot|can't|hardly|neither|without)\W+(?:\w+\W+){0,2}\Z", re.I
 )
 
+_NEAR = 80  # characters before a word in which a negation counts
+
 Vote = bool | float | None
 
 
@@ -94,7 +96,7 @@ def _loose(said: str, words: Mapping[str, bool]) -> Vote:
         last = words[found[0].group().casefold()]
         return last if words[found[-1].group().casefold()] is last or len(found) == 1 else None
     kinds = {words[m.group().casefold()] for m in found}
-    if len(kinds) != 1 or any(_NEGATION.search(said[: m.start()]) for m in found):
+    if len(kinds) != 1 or any(_NEGATION.search(said[max(0, m.start() - _NEAR) : m.start()]) for m in found):
         return None
     return kinds.pop()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _LETTERS = "ABCDEFGHIJ"
-_LINE = re.compile(r"^\s*[(\[]?([A-Ja-j])[)\].:]\s*(.*\S)\s*$", re.M)
+_LINE = re.compile(r"^[ \t]*[(\[]?([A-Ja-j])[)\].:][ \t]*(.*\S)[ \t]*$", re.M)
 
 
 class Unreadable(Exception):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +14,7 @@ from tableview import step
 from curator.ops import _consensus
 from curator.ops.verify import verify
 
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "golden.json"
 COLUMNS = (
     "verdict", "correct", "score", "consensus_answer", "consensus_votes", "consensus_n", "consensus_undecided",
 )  # fmt: skip
@@ -89,6 +93,24 @@ def test_strict_counts_all_samples_and_decided_those_with_an_answer(answers, str
 def test_unanimous_is_deepmaths_three_of_three():
     out, _ = vote(samples({"a": ["4", "4.0", "4"], "b": ["4", "4", "5"], "c": ["4", "4", None]}), majority="unanimous")
     assert {r["problem_id"] for r in out if r["correct"]} == {"a"}
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="the specification is not there (../shared/specs)")
+def test_deepmaths_rule_with_a_source_answer():
+    """Three answers equal, and equal to the source answer where there is one: the chain docs/verify.md names."""
+    groups = json.loads(GOLDEN.read_text())["groups"]
+    (rules,) = [g["cases"] for g in groups if g["id"] == "row_rules"]
+    cases = [c for c in rules if c["system"] == "DeepMath-103K"]
+    assert len(cases) >= 4
+    for case in cases:
+        table = samples({"p": case["input"]["answers"]})
+        source = pa.array([case["input"]["source_answer"]] * 3, pa.string())
+        agreed = [r for r in vote(table.append_column("answer", source), majority="unanimous")[0] if r["correct"]]
+        kept = []
+        if agreed:
+            judged = verify()(pa.Table.from_pylist(agreed))
+            kept = [c for c in judged["correct"].to_pylist() if c is not False]
+        assert bool(kept) is case["output"]
 
 
 def test_rows_without_a_problem_or_a_number_stand_alone():

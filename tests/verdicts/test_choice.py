@@ -162,3 +162,13 @@ def test_options_that_cannot_be_read_say_why(value, why):
 def test_no_options_are_none():
     assert not letters_of(None)
     assert letters_of([]) == Options()
+
+
+@pytest.mark.parametrize(
+    "text", ["A", "A ", "\n", "(A) ", "\\boxed{", "\\text{", "option A is ", "answer is ", "A. x\n", "$"]
+)
+def test_a_long_text_is_linear_work(text):
+    long = "x" + text * (100_000 // len(text))
+    assert judge(long, "A", TEXTS).verdict in {"correct", "incorrect", "unparseable"}
+    assert judge("Answer: A", long, TEXTS).verdict in {"error", "correct"}
+    assert judge("Answer: A", "A", long).verdict in {"error", "correct"}

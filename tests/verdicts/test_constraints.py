@@ -147,3 +147,13 @@ def test_a_pattern_cannot_hang():
 def test_any_text_can_be_checked(text):
     for constraint, _, _ in CASES:
         assert judge(text, [constraint]).verdict in {"correct", "incorrect", "error", "unparseable"}
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "\n", "a", "<<a", "*a", "- ", "[", '"', "`", "a ", "P.", "a. ", "\n\n", "Ж", "1.", "**"]
+)
+def test_long_monotonous_text_is_linear_work(text):
+    """No limit on time is asserted; what grows with the square of the length would not come back."""
+    long = "x" + text * (200_000 // len(text)) + "x"
+    for constraint, _, _ in CASES:
+        assert judge(long, [constraint]).verdict in {"correct", "incorrect"}

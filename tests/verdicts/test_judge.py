@@ -156,3 +156,10 @@ def test_what_cannot_be_asked():
     assert material(case("x", problem=None), NEEDS).detail == "column 'problem' is empty"
     long = material(case("two\nlines " * MAX_CHARS), NEEDS)
     assert (long.verdict, long.detail[:11]) == ("unparseable", "answer has ")
+
+
+@pytest.mark.parametrize("text", ["yes ", "not yes ", "1", "score ", "\n", "\\boxed{", "no yes ", " "])
+def test_a_long_reply_is_linear_work(text):
+    long = "x" + text * (100_000 // len(text)) + "x"
+    for how in (YES_NO, SCALE, GRADES):
+        assert read(long, how) in (None, True)
