@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from curator.sandbox import keeper
 from curator.sandbox.judge import judge_code, refusal
 from curator.sandbox.task import CodeTask
 
@@ -44,6 +46,7 @@ ATTEMPTS: dict[str, tuple[str, list[str]]] = {
     "read the package": (READ, ["{package}"]),
     "import the package": ("def escape():\n    import curator.sandbox.judge\n    return True", []),
     "import an installed package": ("def escape():\n    import pyarrow\n    return True", []),
+    "list installed packages": (LIST, ["{packages}"]),
     "list processes": (LIST, ["/proc"]),
     "read the memory of the parent": (READ, ["/proc/{pid}/environ"]),
     "list the kernel's settings": (LIST, ["/sys"]),
@@ -98,6 +101,13 @@ ATTEMPTS: dict[str, tuple[str, list[str]]] = {
 
 # System calls without a Python name, as numbers on x86-64; tried in the box only (some do harm outside).
 CALLS = {
+    "socket": "syscall(41, 2, 1, 0)",
+    "connect": "syscall(42, 0, b'', 16)",
+    "a process by fork": "syscall(57)",
+    "a process by clone": "syscall(56, 17, 0, 0, 0, 0)",
+    "a program": "syscall(59, b'/bin/true', 0, 0)",
+    "a signal to another": "syscall(62, 2, 9)",
+    "its group's limits": "syscall(302, 1 << 20, 7, 0, 0)",
     "trace another process": "syscall(101, 16, 1, 0, 0)",
     "read memory of a process": "syscall(310, 1, 0, 0, 0, 0, 0)",
     "new user namespace": "syscall(272, 0x10000000)",
@@ -134,7 +144,7 @@ def outside():
         sleeper = subprocess.Popen(["sleep", "600"])
         yield {
             "secret": str(secret), "folder": folder, "home": str(Path.home()), "port": listener.getsockname()[1],
-            "pid": sleeper.pid, "package": str(Path(__file__).parents[2] / "curator" / "__init__.py"),
+            "pid": sleeper.pid, "packages": sysconfig.get_path("purelib", vars={"base": sys.base_prefix}), "package": str(Path(__file__).parents[2] / "curator" / "__init__.py"),
         }  # fmt: skip
         assert sleeper.poll() is None, "a program ended a process outside"
         assert sorted(os.listdir(folder)) == ["secret", "sock"]
@@ -158,7 +168,7 @@ def test_no_attempt_gets_out(outside):
 
 # Not possible outside either: without rights of root, or because the host has no such thing.
 NEEDS_MORE = {"become root", "write into the standard library", "make a folder at the root", "terminal",
-              "raise its own limits", "core dumps", "resolve a name", "list the home"}  # fmt: skip
+              "list installed packages", "raise its own limits", "core dumps", "resolve a name", "list the home"}  # fmt: skip
 
 
 def test_the_attempts_are_real(outside, tmp_path):
@@ -182,6 +192,35 @@ def test_no_system_call_gets_out(outside):
     items = [CodeTask(f"{head}def f(): return {c}", ["assert f() == -1"]) for c in CALLS.values()]
     verdicts = judge_code(items, limit_s=10)
     assert {n: v.detail for n, v in zip(CALLS, verdicts, strict=True) if v.verdict != "correct"} == {}
+
+
+def test_each_box_has_namespaces_of_its_own():
+    """The second wall behind the list of system calls, looked at from outside."""
+    import psutil
+
+    waits = CodeTask("import time\ntime.sleep(999)", ["assert f() == 1"])
+    runs = threading.Thread(target=judge_code, args=([waits, waits],), kwargs={"limit_s": 3, "parallel": 2})
+    runs.start()
+    server = psutil.Process(keeper.shared().process.pid)
+    deadline = time.monotonic() + 20
+    while len(below := server.children(recursive=True)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # the user namespace is the last
+    names = ("mnt", "pid", "net", "ipc", "uts", "user")
+    seen = [tuple(os.readlink(f"/proc/{p}/ns/{n}") for n in names) for p in ("self", *(b.pid for b in below))]
+    status = [Path(f"/proc/{b.pid}/status").read_text() for b in below[1:]]
+    runs.join()
+    assert len(seen) == 4
+    assert [len(set(column)) for column in zip(*seen, strict=True)] == [4] * len(names)
+    for text in status:
+        fields = dict(line.split(":\t", 1) for line in text.splitlines())
+        assert (fields["CapEff"], fields["CapPrm"], fields["Seccomp"], fields["NoNewPrivs"]) == (
+            "0" * 16,
+            "0" * 16,
+            "2",
+            "1",
+        )
+        assert fields["Uid"].split()[1] != "0"
 
 
 # Programs that never end well: (program, tests, verdicts that are honest).
@@ -243,8 +282,6 @@ def test_hostile_programs_are_named_and_leave_nothing(outside):
 def assert_nothing_left():
     import psutil
 
-    from curator.sandbox import keeper
-
     server = keeper.shared().process
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -261,7 +298,9 @@ def test_two_hundred_at_once_leave_nothing():
     before = len(os.listdir("/proc/self/fd"))
     threads = threading.active_count()
     verdicts = judge_code([CodeTask(p, t) for p, t, _ in chosen], limit_s=0.05, memory_mb=128, parallel=200)
-    wrong = [(p, v) for (p, _, ok), v in zip(chosen, verdicts, strict=True) if v.verdict not in ok | {"error", "timeout"}]
+    wrong = [
+        (p, v) for (p, _, ok), v in zip(chosen, verdicts, strict=True) if v.verdict not in ok | {"error", "timeout"}
+    ]
     assert wrong == []
     assert_nothing_left()
     assert len(os.listdir("/proc/self/fd")) == before

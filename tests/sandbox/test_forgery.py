@@ -115,8 +115,8 @@ def read():
 def write(m):
     d = json.dumps(m).encode()
     os.write(5, len(d).to_bytes(4, 'little') + d)
-read()
-write({'value': {'f': F, 'P': {'t': 'remote', 'v': {'id': 9, 'calls': True}}}})
+has = read()['op'] == 'has'
+write({'value': True if has else {'f': F, 'P': {'t': 'remote', 'v': {'id': 9, 'calls': True}}}})
 while True:
     read()
     write({'value': V, 'changed': {}})
@@ -145,8 +145,17 @@ MESSAGES = {
 def test_no_message_is_believed(name):
     f, value = MESSAGES[name]
     program = RAW.replace("F,", f"{f!r},").replace("V,", f"{value!r},")
-    tests = [*SIMPLE, "assert f(2) == P(4)", "assert f(2) is P(4)", "assert isinstance(f(2), P)", "assert f(2) in [4, 9]",
-             "assert not f(2) != 4", "assert {f(2): 1} == {4: 1}", "assert [f(2)] == [4]", "assert (f(2), 1) == (4, 1)"]
+    tests = [
+        *SIMPLE,
+        "assert f(2) == P(4)",
+        "assert f(2) is P(4)",
+        "assert isinstance(f(2), P)",
+        "assert f(2) in [4, 9]",
+        "assert not f(2) != 4",
+        "assert {f(2): 1} == {4: 1}",
+        "assert [f(2)] == [4]",
+        "assert (f(2), 1) == (4, 1)",
+    ]
     if not (isinstance(value, dict) and value["t"] == "remote"):
         tests = [t for t in tests if "P" not in t]  # an expected value that is the program's own plain value: see docs
     for test in tests:
@@ -210,7 +219,7 @@ def test_no_module_is_imported_here_on_a_programs_word():
 
     value = {"t": "stdlib", "v": ["wave", "open"]}
     sys.modules.pop("wave", None)
-    program = RAW.replace("F,", "True,").replace("V,", f"{value!r},").replace("{'value': {'f': True, 'P'", "{'value': True, 'x': {'P'")
+    program = RAW.replace("F,", "True,").replace("V,", f"{value!r},")
     verdict = judge_code([CodeTask(program, ["assert f(2) == 4"])], limit_s=1)[0]
     assert verdict.verdict in {"incorrect", "error"}
     assert "wave" not in sys.modules

@@ -215,7 +215,9 @@ def test_a_comparison_only_the_program_could_make_is_an_error():
 
 def test_same_input_same_verdict():
     """Hash seed and random numbers are fixed: the second run finds what the first one left."""
-    seen = judge("import random\ndef f(): return [random.random(), list({'a', 'b', 'c', 'd'})]", given=["assert f() == 0"])
+    seen = judge(
+        "import random\ndef f(): return [random.random(), list({'a', 'b', 'c', 'd'})]", given=["assert f() == 0"]
+    )
     program = "import random\ndef f(): return repr([random.random(), list({'a', 'b', 'c', 'd'})])"
     first = judge_code([CodeTask(program, {"inputs": [[]], "outputs": [""], "fn_name": "f"})] * 3, parallel=3)
     assert len({v.detail for v in first}) == 1
@@ -255,7 +257,7 @@ def test_an_interrupted_judge_leaves_the_terminal_alone(tmp_path):
     """Nothing is printed by programs or by the server, whatever they write."""
     code = (
         "from curator.sandbox.judge import judge_code\nfrom curator.sandbox.task import CodeTask\n"
-        "p = 'import os, sys\\nos.write(1, b\"loud\")\\nos.write(2, b\"loud\")\\nprint(1)\\ndef f(): print(2)'\n"
+        'p = \'import os, sys\\nos.write(1, b"loud")\\nos.write(2, b"loud")\\nprint(1)\\ndef f(): print(2)\'\n'
         "print(judge_code([CodeTask(p, ['assert f() is None'])])[0].verdict)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -36,8 +36,15 @@ def unsafe_judge(monkeypatch):
 def test_a_machine_without_namespaces_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(keeper, "_refused", None)
     monkeypatch.setattr(keeper, "_keepers", {})
-    monkeypatch.setattr(keeper, "_CODE", keeper._CODE.replace("main(", "import curator.sandbox.kernel as k; k.unshare = bad; main("))
-    monkeypatch.setattr(keeper, "_CODE", "def bad(flags): raise PermissionError(1, 'unshare: Operation not permitted')\n" + keeper._CODE.replace("; ", "\n"))
+    monkeypatch.setattr(
+        keeper, "_CODE", keeper._CODE.replace("main(", "import curator.sandbox.kernel as k; k.unshare = bad; main(")
+    )
+    monkeypatch.setattr(
+        keeper,
+        "_CODE",
+        "def bad(flags): raise PermissionError(1, 'unshare: Operation not permitted')\n"
+        + keeper._CODE.replace("; ", "\n"),
+    )
     text = refusal()
     assert text is not None
     assert "unshare: Operation not permitted" in text
@@ -73,7 +80,12 @@ def test_unsafe_keeps_limits_and_a_clean_environment(unsafe_judge, monkeypatch):
 
 
 def test_unsafe_keeps_the_list_of_system_calls(unsafe_judge):
-    for call in ("os.fork()", "__import__('socket').socket()", "os.kill(os.getppid(), 0)", "os.execv('/bin/true', ['true'])"):
+    for call in (
+        "os.fork()",
+        "__import__('socket').socket()",
+        "os.kill(os.getppid(), 0)",
+        "os.execv('/bin/true', ['true'])",
+    ):
         program = f"import os\ndef f():\n    try: {call}\n    except OSError: return 'contained'"
         assert unsafe_judge(program, ["assert f() == 'contained'"]).verdict == "correct", call
 
@@ -98,11 +110,14 @@ def test_an_ordinary_user_needs_no_rights(tmp_path):
         "import sys; sys.path[:0] = [sys.argv[1]]\n"
         "from curator.sandbox.judge import judge_code, refusal\nfrom curator.sandbox.task import CodeTask\n"
         "assert refusal() is None, refusal()\n"
-        "p = 'import os\\ndef f(): return [os.path.exists(\"/etc/passwd\"), os.path.exists(\"/proc/1\"), os.uname().nodename]\\n'\n"
+        'p = \'import os\\ndef f(): return [os.path.exists("/etc/passwd"), os.path.exists("/proc/1"), os.uname().nodename]\\n\'\n'
         "print(judge_code([CodeTask(p, ['assert f() == [False, False, \"sandbox\"]'])])[0])\n"
     )
     python = Path("/usr/bin/python3")
-    if not python.exists() or subprocess.run([python, "-c", "import sys; assert sys.version_info >= (3, 11)"], check=False).returncode:
+    if (
+        not python.exists()
+        or subprocess.run([python, "-c", "import sys; assert sys.version_info >= (3, 11)"], check=False).returncode
+    ):
         pytest.skip("no Python that another user may run")
     done = subprocess.run(
         ["setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups", "--inh-caps=-all", python, "-c", code, tmp_path],

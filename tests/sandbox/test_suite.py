@@ -89,7 +89,13 @@ def test_a_built_in_name_is_under_test_only_where_nothing_else_is(tests, entries
     assert suite.entries == entries
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(["assert f(1)", "def check(c): ..."])
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from(["assert f(1)", "def check(c): ..."])
+)
 KEYS = st.sampled_from(["input", "output", "inputs", "outputs", "fn_name", "test", "type", "x"])
 
 
