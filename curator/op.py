@@ -102,6 +102,10 @@ class Sink(Protocol):
         """The folder under construction, for libraries that write files themselves."""
         ...
 
+    def refuse(self, rows: pa.Table) -> None:
+        """Tell of rows that are not in what is written, schema `DROPPED`; the ledger holds them as `left_out`."""
+        ...
+
     @property
     def run(self) -> Mapping[str, Any]:
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
@@ -127,9 +131,17 @@ class Setting:
     is_engine: bool
 
 
+def _nothing(_settings: Settings) -> Names:
+    return ()
+
+
+def _no_limit(_settings: Settings) -> int | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Op:
-    """A registered operator. `kind`, `needs`, `adds` and `wants` are functions of the bound settings."""
+    """A registered operator. `kind`, `needs`, `adds`, `wants`, `key`, `enough` are functions of the bound settings."""
 
     name: str
     kind: Callable[[Settings], Kind]
@@ -141,6 +153,8 @@ class Op:
     wants: Callable[[Settings], frozenset[str]]
     reasons: Mapping[str, str]
     reports: Mapping[str, str]
+    key: Callable[[Settings], Names] = _nothing
+    enough: Callable[[Settings], int | None] = _no_limit
 
     @property
     def summary(self) -> str:
@@ -193,6 +207,8 @@ def operator(
     wants: frozenset[str] | Callable[[Settings], frozenset[str]] = frozenset(),
     reasons: Mapping[str, str] | None = None,
     reports: Mapping[str, str] | None = None,
+    key: Names | Callable[[Settings], Names] = (),
+    enough: Callable[[Settings], int | None] = _no_limit,
     name: str | None = None,
 ) -> Callable[[F], F]:
     """Register a factory as an operator; the factory is returned unchanged.
@@ -208,6 +224,11 @@ def operator(
         wants: engine capabilities (see `engines.protocol`) needed with these settings.
         reasons: reason code -> meaning, the whole vocabulary of the operator's drops.
         reports: title -> SQL over `rows` (the step's output), run once after the step and kept in its receipt.
+        key: of a table operator: the columns whose equal values it judges together; `()` where it needs all rows.
+            Where they are `problem_id` or `row_id` a problem's fate is its own, see `run/refill.py`.
+        enough: of a table operator: how many rows it wants in all, None for as many as there are. Models before it
+            are then asked for no more than that takes; it takes problems in the order of `ops._sql.uniform` and
+            reports the count `short_by`.
         name: defaults to the factory's name.
     """
     typed = rows.types(adds) if isinstance(adds, tuple) else adds
@@ -216,7 +237,7 @@ def operator(
         label = name or factory.__name__
         REGISTRY[label] = Op(
             label, _constant(kind), effect, version, factory, _constant(needs), _constant(typed), _constant(wants),
-            reasons or {}, reports or {},
+            reasons or {}, reports or {}, _constant(key), enough,
         )  # fmt: skip
         return factory
 

@@ -10,13 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curator.errors import InputError, OutputError
 from curator.export.example import Refusal, columns, turn
 from curator.export.formats import Format, Item, Place, Plan, Record
 from curator.export.shards import Shards, bare, chunks
 from curator.export.stats import TableStats
-from curator.op import View
+from curator.op import DROPPED, View
 from curator.table import ORDER, in_order, sort_key
 
 READER_ROWS = 256  # rows held at once between DuckDB and the row groups
@@ -243,6 +244,16 @@ def _said(item: Item, format_: Format) -> tuple[str | None, str | None]:
 def _problem(row: Mapping[str, Any]) -> str:
     found = row.get("problem_id")
     return str(row["row_id"] if found is None else found)
+
+
+def refused(root: Path) -> Iterator[pa.Table]:
+    """Yield the rows of `left_out/` as a sink tells of them: row_id, reason, and config with evidence as JSON."""
+    for path in sorted((root / "left_out").glob("*.parquet")):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(READER_ROWS):
+                rows = batch.to_pylist()
+                told = [json.dumps({k: r[k] for k in ("config", "evidence")}, ensure_ascii=False) for r in rows]
+                yield pa.table([batch["row_id"], batch["reason"], pa.array(told, pa.string())], schema=DROPPED)
 
 
 def trainer_files(summary: Summary, layout: Layout) -> Iterator[tuple[str, str]]:

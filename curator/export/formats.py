@@ -141,6 +141,14 @@ def find(name: str, thinking: Thinking) -> Format:
     return found
 
 
+def exercise(item: Item, plan: Plan) -> tuple[list[Record], str] | Refusal:
+    """Return the prompt messages and the reference answer: what reinforcement learning needs."""
+    prompt, answer = prompt_messages(item, plan), reference(item)
+    if isinstance(prompt, Refusal):
+        return prompt
+    return answer if isinstance(answer, Refusal) else (prompt, answer)
+
+
 def entry_name(name: str) -> str:
     """Return a run's name as an identifier that trainers accept in their files."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "dataset"

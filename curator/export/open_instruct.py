@@ -10,9 +10,8 @@ from curator.export.formats import (
     Item,
     Plan,
     Record,
+    exercise,
     message_type,
-    prompt_messages,
-    reference,
     rl_needs,
     sft_needs,
 )
@@ -30,11 +29,10 @@ def _schema(_plan: Plan) -> pa.Schema:
 
 
 def _record(item: Item, plan: Plan) -> Record | Refusal:
-    prompt, answer = prompt_messages(item, plan), reference(item)
-    if isinstance(prompt, Refusal):
-        return prompt
-    if isinstance(answer, Refusal):
-        return answer
+    found = exercise(item, plan)
+    if isinstance(found, Refusal):
+        return found
+    prompt, answer = found
     return {
         "messages": prompt,
         "ground_truth": answer,

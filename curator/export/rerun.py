@@ -26,6 +26,9 @@ class FolderSink:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
 
+    def refuse(self, rows: Any) -> None:
+        """Keep nothing: the folder itself lists them in `left_out/`, and a finished run's ledger is not touched."""
+
     @property
     def folder(self) -> Path:
         """The folder."""

@@ -14,9 +14,8 @@ from curator.export.formats import (
     Plan,
     Record,
     chat,
+    exercise,
     message_type,
-    prompt_messages,
-    reference,
     rl_needs,
     sft_needs,
 )
@@ -48,10 +47,8 @@ def _grpo_schema(_plan: Plan) -> pa.Schema:
 
 
 def _grpo_record(item: Item, plan: Plan) -> Record | Refusal:
-    prompt, answer = prompt_messages(item, plan), reference(item)
-    if isinstance(prompt, Refusal):
-        return prompt
-    return answer if isinstance(answer, Refusal) else {"prompt": prompt, "solution": answer}
+    found = exercise(item, plan)
+    return found if isinstance(found, Refusal) else {"prompt": found[0], "solution": found[1]}
 
 
 FORMATS = (

@@ -14,9 +14,8 @@ from curator.export.formats import (
     Item,
     Plan,
     Record,
+    exercise,
     message_type,
-    prompt_messages,
-    reference,
     rl_needs,
     sft_needs,
 )
@@ -38,11 +37,10 @@ def _schema(_plan: Plan) -> pa.Schema:
 
 
 def _record(item: Item, plan: Plan) -> Record | Refusal:
-    prompt, answer = prompt_messages(item, plan), reference(item)
-    if isinstance(prompt, Refusal):
-        return prompt
-    if isinstance(answer, Refusal):
-        return answer
+    found = exercise(item, plan)
+    if isinstance(found, Refusal):
+        return found
+    prompt, answer = found
     return {
         "data_source": plan.verifier or item.row.get("source") or "unknown",
         "prompt": prompt,

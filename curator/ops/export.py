@@ -47,8 +47,9 @@ def export(
     only), `metadata/` (every column of every row), `README.md` (the card, from the receipts), `pipeline.yaml`, and what
     the trainer wants beside the data (`dataset_info.json`, `axolotl.yaml`). Every format is rendered from one question
     and one assistant turn, thinking apart from answer. Rows that cannot be an example (no trace, cut off, a stray think
-    tag) are listed with their reason in `left_out/` and counted on the card. Formats: trl, trl-completion, trl-grpo,
-    llama-factory, llama-factory-alpaca, axolotl, verl, verl-rl, open-instruct, open-instruct-rlvr, hf.
+    tag) are listed with their reason in `left_out/` and the ledger, and counted on the card. Formats: trl,
+    trl-completion, trl-grpo, llama-factory, llama-factory-alpaca, axolotl, verl, verl-rl, open-instruct,
+    open-instruct-rlvr, hf.
 
     Args:
         to: format, or a list of formats; the first is the default config in `data/`, the others have own folders.
@@ -90,13 +91,15 @@ def export(
     def write(view: View, sink: Sink) -> None:
         from curator.export.card import CardSettings, card  # not above: `check` calls the factory and writes nothing
         from curator.export.facts import facts_of
-        from curator.export.folder import Layout, inside, trainer_files, write_folder
+        from curator.export.folder import Layout, inside, refused, trainer_files, write_folder
 
         about = CardSettings(pretty_name, stated, license_name, license_link, tuple(languages), tuple(tags))
         facts = facts_of(sink.run, view)
         own_seed = facts.seed if seed is None else seed
         layout = Layout(formats, plan, splits, own_seed, metadata, size, facts.name)
         summary = write_folder(view, sink.folder, layout)
+        for rows in refused(sink.folder):
+            sink.refuse(rows)
         for name, text in trainer_files(summary, layout):
             inside(sink.folder, name).write_text(text, "utf-8")
         (sink.folder / "README.md").write_text(card(summary, facts, about), "utf-8")

@@ -27,8 +27,9 @@ def _adds(settings: Mapping[str, Any]) -> Mapping[str, pa.DataType]:
     version=1,
     needs=lambda s: ("row_id", s["by"], s["correct"]),
     adds=_adds,
+    key=lambda s: (s["by"],),
     reports={
-        "pass rates": "select round(pass_rate, 1) as pass_rate, count(distinct problem_id) as problems, count(*) as "
+        "pass rates": "select round(pass_rate, 2) as pass_rate, count(distinct problem_id) as problems, count(*) as "
         "samples from rows group by all order by all"
     },
 )

@@ -43,7 +43,15 @@ def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> No
             check_where(f"({expression}) is not null", columns)
 
 
-@operator("table", effect="keeps", version=1, needs=_needs, reasons=REASONS)
+def _key(settings: Mapping[str, Any]) -> Names:
+    if settings["n"] is not None:
+        return ()
+    return _list(settings["per"]) if settings["best"] else ("row_id",)
+
+
+@operator(
+    "table", effect="keeps", version=1, needs=_needs, reasons=REASONS, key=_key, enough=lambda settings: settings["n"]
+)
 def select(
     *,
     where: str | None = None,

@@ -32,7 +32,7 @@ def render(story: Story, *, width: int = 120, color: bool | None = None) -> str:
         _print(console, "Models", head, [_engine(a, u) for a, u in story.engines.items()])
     if story.missing:
         console.print(f"Not finished: {', '.join(story.missing)}. Run the same command again to go on.")
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
 
 
 def _steps(story: Story) -> list[tuple[Any, ...]]:
@@ -48,7 +48,12 @@ def _steps(story: Story) -> list[tuple[Any, ...]]:
 
 def _engine(alias: str, use: dict[str, float]) -> tuple[Any, ...]:
     counts = [int(use.get(k, 0)) for k in ("requests", "cached", "tokens_in", "tokens_out", "errors")]
-    return (alias, *counts, f"{use['cost']:.4f}" if "cost" in use else "no price")
+    return (alias, *counts, money(use["cost"]) if "cost" in use else "no price")
+
+
+def money(dollars: float) -> str:
+    """Return dollars with as many digits as they deserve: cents, or less where there is less."""
+    return f"${dollars:,.2f}" if dollars == 0 or dollars >= 1 else f"${dollars:.4f}"
 
 
 def _print(console: Any, title: str, head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

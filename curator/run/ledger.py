@@ -2,7 +2,8 @@
 
 `ledger.parquet`: row_id, problem_id, parent_id, step, position (of the step, from 1), event, reason, evidence. Events:
 `read` (came from the input), `made` (by a step, from parent_id), `dropped` (with reason and evidence), `final` (in the
-last table). A row without `dropped` and `final` became the parent of others.
+last table), `left_out` (of what a sink wrote, with reason and evidence; a row may be left out of one format and be in
+another, so it is `final` too). A row without `dropped` and `final` became the parent of others.
 """
 
 from __future__ import annotations
@@ -59,7 +60,18 @@ def _events(con: Any, run: Run) -> str:
         if position == len(steps):
             said.append(_select(con, rows, step, position, "final"))
         before = rows
+    for position, step in enumerate((s for s in run.steps if s["kind"] == "sink"), len(steps) + 1):
+        files = refused(run, step)
+        if files and before is not None:
+            told = f"(select l.*, b.* exclude (row_id) from {table.sql_files(files)} l join {before} b using (row_id))"
+            said.append(_select(con, told, step, position, "left_out"))
     return " union all ".join(said)
+
+
+def refused(run: Run, step: Mapping[str, Any]) -> list[Path]:
+    """Return the shards of the rows that a finished sink left out of what it wrote."""
+    folder = run.folder / "steps" / step["folder"]
+    return sorted(folder.glob("refused-*.parquet")) if run.receipt(step) is not None else []
 
 
 def _select(con: Any, rows: str, step: Mapping[str, Any], position: int, event: str) -> str:
@@ -68,7 +80,7 @@ def _select(con: Any, rows: str, step: Mapping[str, Any], position: int, event: 
     def column(name: str, *, told: bool = True) -> str:
         return (f"r.{name}::varchar" if told and name in there else "null::varchar") + f" as {name}"
 
-    gone = event == "dropped"
+    gone = event in ("dropped", "left_out")
     names = [column("row_id"), column("problem_id"), column("parent_id")]
     names += [f"'{_text(step['label'])}' as step", f"{position}::integer as position", f"'{event}' as event"]
     names += [column("reason", told=gone), column("evidence", told=gone)]

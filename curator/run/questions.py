@@ -31,8 +31,9 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
         row: a row_id or a problem_id.
 
     Returns:
-        Events in order: `step`, `event` (read, made, changed, kept, dropped, final), `row_id`, `what`: for `dropped`
-        the reason and the evidence, else the columns that are new or changed, with the beginning of their values.
+        Events in order: `step`, `event` (read, made, changed, kept, dropped, left_out, final), `row_id`, `what`:
+        for `dropped` and `left_out` the reason and the evidence, else the columns that are new or changed, with the
+        beginning of their values.
 
     Raises:
         CheckError: the folder holds no run, or the run has no such row.
@@ -46,6 +47,7 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
     present: dict[str, Row] = {}
     for step in run.steps:
         if step["kind"] == "sink":
+            events += _left_out(con, run, step, present)
             continue
         out, lost = (_find(con, files, row, tracked, family) for files in _files(run, step))
         family |= {r["row_id"] for r in (*out, *lost)} - tracked
@@ -61,6 +63,13 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
         last = [s for s in run.steps if s["kind"] != "sink"][-1]["label"]
         events += [{"step": last, "event": "final", "row_id": i, "what": "in the last table"} for i in present]
     return events
+
+
+def _left_out(con: Any, run: Run, step: Mapping[str, Any], present: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """Return the rows of the story that a sink left out of what it wrote, with its reason."""
+    files = ledger.refused(run, step)
+    found = _rows(con, files, "row_id in (select unnest(?))", [[*present]]) if files else []
+    return [{"step": step["label"], "event": "left_out", "row_id": r["row_id"], "what": _gone(r)} for r in found]
 
 
 def _files(run: Run, step: Mapping[str, Any]) -> tuple[list[Path], list[Path]]:
@@ -108,10 +117,10 @@ def _ancestors(con: Any, run: Run, row: str) -> set[str]:
 def _event(step: Mapping[str, Any], row: Row, before: Mapping[str, Row]) -> dict[str, Any]:
     old = before.get(row["row_id"])
     if old is not None:
-        new = {k: v for k, v in row.items() if k not in TOLD and (k not in old or not _same(v, old[k]))}
+        new = {k: v for k, v in row.items() if k not in TOLD and not _same(v, old.get(k))}
         event = "changed" if new else "kept"
     elif step["kind"] == "source":
-        event, new = "read", {k: v for k, v in row.items() if k not in TOLD and v is not None}
+        event, new = "read", {k: v for k, v in row.items() if k not in TOLD and v not in (None, "")}
     else:
         old = before.get(row.get("parent_id") or "", {})
         event, new = "made", {k: v for k, v in row.items() if k not in TOLD and not _same(v, old.get(k))}
@@ -126,7 +135,9 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 

@@ -36,22 +36,20 @@ REASON = "not_needed"
 WAVES = 8  # the first wave is n rows: it is cut into so many shards at least, so that feeding can stop inside it
 
 
+OWN = {"problem_id", "row_id"}  # a step that compares no rows but those of a problem leaves its fate to itself
+
+
 def demand(step: Step) -> int | None:
-    """Return how many rows a step wants in all: the setting `n` of `select`."""
-    n = step.bound.get("n") if step.op.name == "select" and step.kind == "table" else None
-    return n if isinstance(n, int) else None
+    """Return how many rows a step wants in all, see `enough` in `curator.op`."""
+    return step.op.enough(step.bound) if step.kind == "table" else None
 
 
 def _own_fate(step: Step) -> bool:
     """Whether a step decides about a problem by its own rows alone."""
-    bound = step.bound
-    if step.kind in ("row", "model"):
-        return True
-    if step.op.name in ("grade", "verify"):  # as a table operator: a vote of the samples of a problem
-        return bool(bound["by"] == "problem_id")
-    if step.op.name == "select" and bound["n"] is None:
-        return bound["best"] is None or bound["per"] in ("problem_id", ["problem_id"], ("problem_id",))
-    return False
+    if step.kind != "table":
+        return step.kind in ("row", "model")
+    key = step.op.key(step.bound)
+    return bool(key) and set(key) <= OWN and demand(step) is None
 
 
 def stretches(steps: Sequence[Step]) -> dict[int, int]:

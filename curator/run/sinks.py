@@ -6,24 +6,32 @@ import io
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from curator import table
 from curator.errors import OutputError
+from curator.op import DROPPED
 from curator.run import receipts, worker
 from curator.run.session import Planned, Session, files_of, now
 from curator.run.sorting import sorted_batches
 from curator.run.whole import Stop, fresh, told_sql
 from curator.shards import ShardWriter
 
+REFUSED = "refused"  # shards of the rows a sink left out, beside its receipt
+
 
 class Folder:
     """The `Sink` of `curator.op`: a folder under construction that becomes the real one when the sink ends."""
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Any], who: str = "sink") -> None:
         self._folder, self._facts = folder, facts
+        self._refused = ShardWriter(folder.parent, REFUSED, schema=DROPPED, who=f"{who}, refused rows")
+        self._reasons: Counter[str] = Counter()
 
     @property
     def folder(self) -> Path:
@@ -34,6 +42,16 @@ class Folder:
     def run(self) -> Mapping[str, Any]:
         """Facts for the card: those that are the same after an interruption."""
         return self._facts
+
+    def refuse(self, rows: pa.Table) -> None:
+        """Keep rows that are not in what is written, for the ledger. Raises OperatorError for another schema."""
+        self._reasons.update(rows["reason"].to_pylist() if "reason" in rows.column_names else ())
+        self._refused.add(rows)
+
+    def close(self) -> dict[str, int]:
+        """Write the refused rows; return how many for each reason."""
+        self._refused.close(empty=False)
+        return dict(sorted(self._reasons.items()))
 
     def open(self, name: str) -> BinaryIO:
         """Open `name` for writing. Raises OutputError where it would lie outside the folder."""
@@ -67,8 +85,10 @@ def run_sink(session: Session, planned: Planned, parent: Planned, facts: Mapping
             files = ordered(session, parent, planned.folder / "ordered", stop)
         view = stop.watch(session.view(files))
         count = view.con.execute("select count(*) from rows").fetchall()[0][0]
+        sink = Folder(building, facts, spec.who)
         with told_sql(spec):
-            worker.call(spec, "its factory", lambda: spec.factory(**spec.settings))(view, Folder(building, facts))
+            worker.call(spec, "its factory", lambda: spec.factory(**spec.settings))(view, sink)
+        left_out = sink.close()
         swap(building, target)
         shutil.rmtree(planned.folder / "ordered", ignore_errors=True)
     except OSError as e:
@@ -79,6 +99,7 @@ def run_sink(session: Session, planned: Planned, parent: Planned, facts: Mapping
     names = [str(f.relative_to(target)) for f in sorted(target.rglob("*")) if f.is_file()]
     numbers = receipts.add_up([{"rows_in": count, "out": count}])
     numbers |= {"folder": os.path.relpath(target, session.root), "files": names[:1000], "parts": 0, "reports": {}}
+    numbers |= {"left_out": left_out} if left_out else {}
     numbers["seconds"] = round(time.time() - begun, 3)
     session.progress.done(planned.label, planned.finish(numbers, started))
 

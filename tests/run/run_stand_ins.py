@@ -139,9 +139,21 @@ def total():
     return lambda _view: Split("select *, count(*) over () as total from rows")
 
 
+@operator("table", effect="marks", version=1, key=lambda s: (s["by"],), name="t_apart")
+def apart(*, by: str):
+    return lambda _view: Split("select * from rows")
+
+
+@operator("table", effect="keeps", version=1, enough=lambda s: s["rows"], name="t_some")
+def some(*, rows: int | None):
+    return lambda _view: Split("select * from rows")
+
+
 @operator("sink", effect="shapes", version=1, name="t_dump")
-def dump(*, name: str = "rows.jsonl"):
+def dump(*, name: str = "rows.jsonl", refuse: str | None = None):
     def run(view, sink):
+        if refuse:
+            sink.refuse(dropped([(refuse, "too_plain", '{"why": "so"}')]))
         with sink.open(name) as f:
             for batch in view.batches(view.schema.names):
                 for row in batch.to_pylist():

@@ -74,6 +74,20 @@ def test_the_ledger_holds_the_fate_of_every_row(done):
     assert started | {"line-0"} == ended | parents
 
 
+def test_rows_a_sink_leaves_out_are_in_the_ledger_the_receipt_and_the_story(tmp_path):
+    steps = (step("t_numbers", count=4), step("t_dump", refuse="p-2"))
+    done = run(chain(*steps), tmp_path / "r", workers=0)
+    (event,) = [e for e in pq.read_table(done.folder / "ledger.parquet").to_pylist() if e["event"] == "left_out"]
+    assert event == {
+        "row_id": "p-2", "problem_id": "p-2", "parent_id": None, "step": "dump", "position": 2, "event": "left_out",
+        "reason": "too_plain", "evidence": '{"why": "so"}',
+    }  # fmt: skip
+    assert done.receipts[-1]["left_out"] == {"too_plain": 1}
+    assert short(done.why("p-2"))[1:] == [("dump", "left_out", "p-2"), ("numbers", "final", "p-2")]
+    assert done.why("p-2")[1]["what"] == 'too_plain: {"why": "so"}'
+    assert short(done.why("p-1"))[1:] == [("numbers", "final", "p-1")]
+
+
 def test_diff_names_steps_settings_and_rows(done, tmp_path):
     go(tmp_path / "b", 5)
     found = diff(done.folder, tmp_path / "b")

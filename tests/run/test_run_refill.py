@@ -85,6 +85,15 @@ def test_only_steps_that_judge_problems_one_by_one_are_fed():
     assert stretches([step("t_numbers"), ask, select(where="true")]) == {}
 
 
+def test_an_operator_from_elsewhere_says_its_key_and_how_much_is_enough():
+    ask, source = step("t_ask", engine="e"), step("t_numbers")
+    apart, together = step("t_apart", by="problem_id"), step("t_apart", by="value")
+    assert stretches([source, ask, apart, select(n=5)]) == {1: 3}
+    assert stretches([source, ask, together, select(n=5)]) == {}
+    assert stretches([source, ask, apart, step("t_some", rows=4)]) == {1: 3}
+    assert stretches([source, ask, apart, step("t_some", rows=None)]) == {}
+
+
 def test_a_table_operator_on_the_way(tmp_path, engines):
     steps = [
         step("t_numbers", count=200), step("t_ask", engine="teacher", n=2),
