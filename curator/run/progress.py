@@ -116,7 +116,7 @@ class Lines(Progress):
             return
         done, total = self._done.get(label, 0), self._total.get(label)
         rows = f"{done:,} rows" if total is None else f"{done:,} of {total:,} rows"
-        if total and done:
+        if total and 0 < done < total:
             rows += f", about {_duration((time.monotonic() - self._began[label]) * (total - done) / done)} left"
         self._say(f"{label}: {rows}" + (f"; {self._said}" if self._said else ""))
 
