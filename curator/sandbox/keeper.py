@@ -80,6 +80,7 @@ class Keeper:
             msg = f"code runs only on Linux, this is {sys.platform}; run it in a Linux container or virtual machine"
             raise Refused(msg)
         self.lock = threading.Lock()
+        self.owner = os.getpid()
         self.next = 0
         self.told: dict[int, tuple[int, float]] = {}
         self.forgotten: set[int] = set()
@@ -178,6 +179,8 @@ class Keeper:
     def close(self) -> None:
         """End the server and every box."""
         self.channel.close()
+        if self.owner != os.getpid():  # a fork leaves it to its owner
+            return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         self.process.kill()

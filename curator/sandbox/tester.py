@@ -167,7 +167,7 @@ def _one(before: str, case: dict[str, Any], link: Link, space: dict[str, Any]) -
     """Run one test: its code, or a call whose value is compared with the expected one."""
     outcome: dict[str, Any] = {"verdict": "correct", "detail": None}
     try:
-        exec(compile(before, "tests.py", "exec", dont_inherit=True), space)
+        run_code(before, space)
         if case.get("call"):
             outcome = _call(case, link)
         else:
