@@ -89,6 +89,11 @@ def jaccard(a: str, b: str, n: int = 5) -> float:
     return len(x & y) / len(x | y) if x | y else 0.0
 
 
+def figures(text: str) -> list[str]:
+    """Numbers in their order; these texts have no operators."""
+    return re.findall(r"\d+", text.replace("²", "2"))
+
+
 def quality(clusters: list[int], texts: list[str], pairs: list[tuple[int, int]], sure: list[float]) -> dict[str, float]:
     """Recall of the planted pairs at J >= .8; precision: share of found rows with J >= .5 to a row of their cluster."""
     wanted = [(a, b) for (a, b), j in zip(pairs, sure, strict=True) if j >= 0.8]
@@ -181,7 +186,11 @@ def keep(name: str, result: dict[str, object], packages: list[str]) -> None:
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else ""  # fmt: skip
     versions = {p: installed(p) for p in [*packages, "numba", "numpy", "pyarrow", "duckdb"]}
-    told = {"hardware": {"cpu": cpu, "cores": os.cpu_count()}, "python": platform.python_version(), "versions": versions}
+    told = {
+        "hardware": {"cpu": cpu, "cores": os.cpu_count()},
+        "python": platform.python_version(),
+        "versions": versions,
+    }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**result, **told}, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,7 +1,7 @@
 """MinHash: from token hashes to n-gram hashes, signatures and band keys. Pure arrays in, arrays out.
 
 Signature of a set S under permutation k: the least `a[k] * x + b[k]` modulo 2^32 over x in S, a odd; two sets agree
-in a place with a probability near their Jaccard similarity (Broder 1997). Band key j: hash of the j-th run of `rows` places.
+in a place with a probability near their Jaccard similarity (Broder 1997). Band key j: hash of the j-th run of places.
 """
 
 from __future__ import annotations

@@ -30,7 +30,18 @@ def mark_repeated(keys: Any, once: Any, twice: Any, out: Any) -> None:  # pragma
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def pair_runs(keys: Any, rows: Any, window: Any, inner: Any, state: Any, out: Any) -> Any:  # pragma: no cover
+def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
+    """Return the root of `x` in parent: int32 or int64[rows], halving the path on the way."""
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = parent[x]
+    return x
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def pair_runs(
+    keys: Any, rows: Any, window: Any, inner: Any, parent: Any, state: Any, out: Any
+) -> Any:  # pragma: no cover
     """Write the pairs of rows that share a key: each with its next `window`, the first `window` with all that follow.
 
     Args:
@@ -38,6 +49,7 @@ def pair_runs(keys: Any, rows: Any, window: Any, inner: Any, state: Any, out: An
         rows: int64[entries].
         window: how many neighbours in a run.
         inner: rows from here on are an index: no pairs among them.
+        parent: int64[all rows], union-find: rows that are joined already make no pair; or empty.
         state: int64[3], zeros at first; where to go on (run start, member, other member), written.
         out: int64[capacity, 2], written: the smaller row first.
 
@@ -56,7 +68,7 @@ def pair_runs(keys: Any, rows: Any, window: Any, inner: Any, state: Any, out: An
             j = max(j, i + 1)
             while j < last:
                 a, b = min(rows[i], rows[j]), max(rows[i], rows[j])
-                if a != b and a < inner:
+                if a != b and a < inner and not (parent.size and find(parent, a) == find(parent, b)):
                     if count == out.shape[0]:
                         state[0], state[1], state[2] = start, i, j
                         return count
@@ -80,15 +92,6 @@ def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover
         elif content[i] < content[first]:
             rows[first], rows[i] = rows[i], rows[first]
             content[first], content[i] = content[i], content[first]
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
-    """Return the root of `x` in parent: int32 or int64[rows], halving the path on the way."""
-    while parent[x] != x:
-        parent[x] = parent[parent[x]]
-        x = parent[x]
-    return x
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]

@@ -1,8 +1,8 @@
-"""Pairs of texts by edit similarity: 1 - (insertions + deletions) / (both lengths), rapidfuzz's `ratio`.
+"""Pairs of texts by edit similarity: 1 - (insertions + deletions) / (both lengths), which is rapidfuzz's `ratio`.
 
-Every pair at the threshold is found: lengths and bags of characters rule out the others without a miss. Cost is quadratic
-in the rows of one block (one block: the same figures, where numbers count), at some nanoseconds a pair; texts are held
-in memory.
+Every pair at the threshold is found: lengths and bags of characters rule out the others without a miss. Cost grows
+with the square of the rows of one block (one block: the same figures, where numbers count), at some nanoseconds a pair; texts
+are held in memory.
 """
 
 from __future__ import annotations
@@ -54,13 +54,20 @@ class Edit:
             self._texts = []
         return self._whole
 
+    @property
+    def blocks(self) -> Any:
+        """The block of each row, uint64[total]: only rows of one block are compared."""
+        return np.concatenate([*self._blocks, np.zeros(0, np.uint64)])
+
     def groups(self) -> Any:
-        """Return int64[total]: a row that has the same text, the first by number."""
+        """Return int64[total]: a row of the same block that has the same text, the first by number."""
         first = np.arange(self.total)
         there = np.flatnonzero(np.asarray(self.texts.is_valid()))
-        codes = np.asarray(self.texts.take(pa.array(there)).dictionary_encode().indices)
         if len(there):
-            _, where, inverse = np.unique(codes, return_index=True, return_inverse=True)
+            codes = np.asarray(self.texts.take(pa.array(there)).dictionary_encode().indices).astype(np.uint32)
+            _, where, inverse = np.unique(
+                pairs.row_prints(codes.reshape(-1, 1), self.blocks[there]), return_index=True, return_inverse=True
+            )
             first[there] = there[where][inverse]
         return first
 
@@ -73,7 +80,7 @@ class Edit:
         texts = self.texts.take(pa.array(rows))
         counts, sizes = np.zeros((len(rows), bags.BINS), np.uint8), np.empty(len(rows), np.int64)
         bags.count_chars(*words.text_buffers(texts), counts, sizes)
-        blocks = np.concatenate(self._blocks)[rows] if self._blocks else np.zeros(0, np.uint64)
+        blocks = self.blocks[rows]
         order = np.lexsort((sizes, blocks))
         state, out = np.zeros(2, np.int64), np.empty((CHUNK, 2), np.int64)
         ordered = (counts[order], sizes[order], blocks[order], rows[order])

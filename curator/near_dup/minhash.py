@@ -14,7 +14,7 @@ from curator.kernels import chars, figures, minhash, pairs, words
 from curator.near_dup.bands import Bands
 from curator.near_dup.spill import Keyed, Ragged
 
-WINDOW = 256  # neighbours a row is compared with in one run of equal keys; ours: bounds a run of k rows by 512 k pairs
+WINDOW = 64  # neighbours a row is compared with in one run of equal keys; ours: bounds a run of k rows by 128 k pairs
 CHUNK = 1 << 19  # candidate pairs at once
 GATHERED = 64 << 20  # bytes of n-grams at once, where they lie on disk
 T = TypeVar("T")
@@ -117,13 +117,13 @@ class MinHash:
                 keys, rows, content = _repeated(keys, rows, content)
                 pairs.least_first(keys, rows, content)
                 stands_for[rows[1:][keys[1:] == keys[:-1]]] = True
-                yield from self._judged(_pairs(keys, rows, 1, self.inner), parent)
+                yield from self._judged(_pairs(keys, rows, 1, self.inner, parent), parent)
         for keys, rows, content in self._keys:
             alone = ~stands_for[rows]
             keys, rows, content = keys[alone], rows[alone], content[alone]
             keys, rows, content = _repeated(keys, rows, content)
             _order_long_runs(keys, rows, content)
-            yield from self._judged(_pairs(keys, rows, WINDOW, self.inner), parent)
+            yield from self._judged(_pairs(keys, rows, WINDOW, self.inner, parent), parent)
 
     def groups(self) -> Any:
         """Return int64[total]: a row with the same n-grams as often, and the same salt; the first by number."""
@@ -188,14 +188,13 @@ def _order_long_runs(keys: Any, rows: Any, content: Any) -> None:
         rows[run], content[run] = rows[run][inside], content[run][inside]
 
 
-def _pairs(keys: Any, rows: Any, window: int, inner: int) -> Iterator[Any]:
-    """Yield int64[k, 2], each pair once within a piece: the pairs of rows that share a key."""
+def _pairs(keys: Any, rows: Any, window: int, inner: int, parent: Any) -> Iterator[Any]:
+    """Yield int64[k, 2], each pair once within a piece: rows that share a key and are not joined in `parent` yet."""
     state, out = np.zeros(3, np.int64), np.empty((CHUNK, 2), np.int64)
-    while True:
-        count = pairs.pair_runs(keys, rows, window, inner, state, out)
-        if not count:
-            return
-        code = np.unique(out[:count, 0] << 32 | out[:count, 1])
+    joined = np.zeros(0, np.int64) if parent is None else parent
+    while count := pairs.pair_runs(keys, rows, window, inner, joined, state, out):
+        code = np.sort(out[:count, 0] << 32 | out[:count, 1])
+        code = code[np.concatenate([[True], code[1:] != code[:-1]])]
         yield np.stack([code >> 32, code & 0xFFFFFFFF], axis=1)
         if count < CHUNK:
             return

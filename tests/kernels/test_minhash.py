@@ -115,7 +115,7 @@ def test_pairs_of_runs_in_pieces(found, window, inner, capacity):
     keys = np.sort(np.array(found, np.uint64))
     rows = np.random.default_rng(len(found)).permutation(len(found)).astype(np.int64)
     state, out, got = np.zeros(3, np.int64), np.empty((capacity, 2), np.int64), []
-    while count := pairs.pair_runs(keys, rows, window, inner, state, out):
+    while count := pairs.pair_runs(keys, rows, window, inner, np.zeros(0, np.int64), state, out):
         got += [tuple(p) for p in out[:count].tolist()]
         if count < capacity:
             break

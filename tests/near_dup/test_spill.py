@@ -1,0 +1,99 @@
+"""What goes to disk comes back as it was, and decides nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curator.near_dup import bands, minhash
+from curator.near_dup.spill import Keyed, Ragged
+
+rows = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=7), max_size=6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows, st.sampled_from([0, 40, 1 << 20]), st.randoms(use_true_random=False))
+def test_rows_of_any_length(tmp_path_factory, pieces, held, chance):
+    store = Ragged(str(tmp_path_factory.mktemp("spill")), held)
+    every = []
+    for piece in pieces:
+        ends = np.cumsum([0, *map(len, piece)])
+        store.append(np.array([v for row in piece for v in row], np.uint32), ends)
+        every += piece
+    assert store.spilled == (4 * sum(map(len, every)) > held)
+    wanted = [chance.randrange(len(every)) for _ in range(9)] if every else []
+    flat, begins, ends = store.gather(np.array(wanted, np.int64))
+    assert [flat[a:b].tolist() for a, b in zip(begins, ends, strict=True)] == [every[k] for k in wanted]
+    assert store.sizes(np.array(wanted, np.int64)).tolist() == [len(every[k]) for k in wanted]
+
+
+def test_far_rows_are_found_by_blocks():
+    sizes = np.random.default_rng(0).integers(0, 5, 1000)
+    store = Ragged("unused")
+    store.append(np.arange(sizes.sum(), dtype=np.uint32), np.concatenate([[0], np.cumsum(sizes)]))
+    flat, begins, ends = store.gather(np.arange(1000))
+    assert np.concatenate([flat[a:b] for a, b in zip(begins, ends, strict=True)]).tolist() == list(range(sizes.sum()))
+
+
+@pytest.mark.parametrize("per_part", [7, 10_000])
+def test_all_entries_of_a_key_come_together(tmp_path, per_part):
+    chance = np.random.default_rng(1)
+    store = Keyed(str(tmp_path), 900, per_part)
+    told = []
+    for _ in range(3):
+        keys = chance.integers(0, 40, 300).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        entries = (keys, chance.integers(0, 999, 300), keys + np.uint64(1))
+        store.add(*entries)
+        told += list(zip(*(c.tolist() for c in entries), strict=True))
+    seen, parts = [], []
+    for part in store:
+        seen += list(zip(*(c.tolist() for c in part), strict=True))
+        parts.append(set(part[0].tolist()))
+    assert sorted(seen) == sorted(told)
+    assert len(parts) == (1 if per_part > 900 else 129)
+    assert sum(map(len, parts)) == 40
+    assert not any(tmp_path.iterdir()), "files without a name leave nothing behind"
+
+
+def test_the_same_pairs_from_disk(tmp_path, monkeypatch):
+    words = [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
+    chance = np.random.default_rng(2)
+    texts = [" ".join(chance.choice(words, 30)) for _ in range(300)]
+    texts += [t.replace(t.split()[9], "other") for t in texts[:80]]
+
+    def joined(expected: int) -> list[int]:
+        made = minhash.MinHash(
+            minhash.Recipe("word", 3, False), bands.Bands(128, 25, 5, 0.6, "jaccard"), expected, str(tmp_path)
+        )
+        made.add(
+            (pa.array(texts[at : at + 50]), np.zeros(len(texts[at : at + 50]), np.uint64)) for at in range(0, 380, 50)
+        )
+        parent = np.arange(made.total)
+        for _ in made.edges(parent):
+            pass
+        while not np.array_equal(parent, parent[parent]):
+            parent = parent[parent]
+        return parent.tolist()
+
+    plain = joined(10)
+    assert 60 < len(texts) - len(set(plain)) <= 80
+    monkeypatch.setattr(minhash, "GATHERED", 1000)
+    monkeypatch.setattr(minhash.Ragged.__init__, "__defaults__", (100,))
+    assert joined(3_000_000) == plain
+
+
+@pytest.mark.parametrize(("threshold", "permutations"), [(0.5, 128), (0.8, 128), (0.95, 256), (0.05, 16), (1.0, 64)])
+def test_bands_follow_from_the_threshold(threshold, permutations):
+    count, depth = bands.derive(threshold, permutations)
+    assert count * depth <= permutations
+    if depth > 1:
+        assert bands.found(threshold, count, depth) >= 0.995
+    if depth < 32 and permutations // (depth + 1):
+        assert bands.found(threshold, permutations // (depth + 1), depth + 1) < 0.995
+
+
+def test_order_is_kept_by_threads():
+    assert list(minhash.in_order(lambda x: x * x, range(50), 3)) == [x * x for x in range(50)]
