@@ -108,6 +108,10 @@ def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
     model = str(settings.get("model") or "")
     if name in ("transformers", "vllm", *REWARDING) and model.startswith((".", "/", "~")) and not Path(model).is_dir():
         out.append(f"no model folder {model}; a name without a leading . or / is looked up on the hub")
+    if name in REWARDING:
+        from curator.engines.rewards import check_model as check_reward
+
+        out += check_reward(model)
     if name == "pocket" and not absent:
         from curator.engines.pocket import check_model
 

@@ -7,8 +7,10 @@ is ever cut: a conversation that does not fit is an error, for the head reads th
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -20,6 +22,23 @@ from curator.engines.vllm import VLLMEngine
 from curator.errors import EngineError
 
 _PASS = 16384  # tokens of one forward pass, padding included
+
+
+def _no_classifier(model: str, architectures: Sequence[str]) -> str | None:
+    """Say why a model with these architectures has no reward head, or None where it may have one."""
+    if not architectures or any(a.endswith(("Classification", "RewardModel")) for a in architectures):
+        return None
+    return f"model '{model}' is a {architectures[0]}, not a sequence classifier; its head would be random numbers"
+
+
+def check_model(model: str) -> list[str]:
+    """Return what is wrong with a model folder, before it is loaded; a name on the hub is looked at when loaded."""
+    try:
+        found = json.loads((Path(model) / "config.json").read_text(encoding="utf-8")).get("architectures")
+    except (OSError, ValueError, AttributeError):
+        return []
+    why = _no_classifier(model, found or [])
+    return [why] if why else []
 
 
 class _Rewarding(LocalModel):
@@ -185,11 +204,8 @@ class RewardEngine(_Rewarding):
         if self._threads:
             torch.set_num_threads(self._threads)
         architectures = getattr(self._load_config(), "architectures", None) or []
-        if architectures and not any(a.endswith(("Classification", "RewardModel")) for a in architectures):
-            msg = (
-                f"engine '{self._alias}': model '{self._name}' is a {architectures[0]}, not a sequence classifier; "
-                "its head would be random numbers"
-            )
+        if why := _no_classifier(self._name, architectures):
+            msg = f"engine '{self._alias}': {why}"
             raise EngineError(msg)
         device = self._device
         if device == "auto":

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from curator.engines import capabilities_of, open_engine, settings_of
+from curator.engines import capabilities_of, missing, open_engine, settings_of
 from curator.engines.protocol import GENERATE, REWARDS, Message, Request
 from curator.engines.rewards import RewardEngine
 from curator.engines.store import Store
@@ -96,6 +96,8 @@ def test_what_does_not_fit_is_an_error_and_never_cut(folder):
 def test_a_model_without_such_a_head_is_refused(some_model):
     with pytest.raises(EngineError, match="not a sequence classifier; its head would be random"):
         all_of(RewardEngine(model=str(some_model)), TALKS[:1])
+    (told,) = missing("reward", {"model": str(some_model)})
+    assert "not a sequence classifier" in told
 
 
 def test_no_text_comes_out_of_it(folder):

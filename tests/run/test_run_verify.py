@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +129,33 @@ def test_the_pocket_model_judges(folder):
     assert rows["same"]["verifier"].startswith("judge/1:pocket@")
     use = {r["step"]: r for r in done.receipts}["verify"]["engines"]["pocket"]
     assert (use["requests"], use["errors"]) == (3, 0), "two orders of two rows, of which one prompt is both orders"
+
+
+@pytest.mark.skipif(not (MODEL_DIR / "tokenizer.json").exists(), reason="the pocket's tokenizer is not there")
+def test_a_reward_model_in_a_run(folder):
+    pytest.importorskip("torch")
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engines"))
+    from reward_models import build_reward
+
+    model = build_reward(folder / "model", heads=("correctness", "helpfulness"))
+    reward = cu.engine("reward", model=str(model))
+    settings = {"kind": "reward", "engine": reward, "heads": ["correctness", "helpfulness"]}
+    pipeline = cu.read("rows.jsonl") | cu.generate(engine=replay(), n=2) | cu.verify(**settings)
+    done = pipeline.run(folder / "scores", workers=0, progress=False)
+    rows = table(done)
+    assert {(r["verdict"], r["correct"], r["score_scale"]) for r in rows} == {("no_reference", None, "logit")}
+    cut = sorted(r["score"] for r in rows)[6]
+    judged = cu.read("rows.jsonl") | cu.generate(engine=replay(), n=2) | cu.verify(**settings, threshold=cut)
+    again = judged.run(folder / "cut", workers=0, progress=False)
+    assert [r["correct"] for r in table(again)] == [r["score"] >= cut for r in rows]
+    use = {r["step"]: r for r in again.receipts}["verify"]["engines"]["reward"]
+    assert (use["requests"], use["errors"]) == (12, 0)
+    assert use["tokens_in"] > 0
+
+
+def test_a_model_that_cannot_reward_is_refused_before_the_first_row(folder):
+    pipeline = cu.read("rows.jsonl") | cu.generate(engine=replay(), n=1) | cu.verify(kind="reward", engine=replay())
+    told = [str(p) for p in pipeline.check()]
+    assert len(told) == 1
+    assert "verify wants an engine with rewards (score a conversation with a reward head)" in told[0]
+    assert "use an engine of kind reward or vllm_reward" in told[0]
