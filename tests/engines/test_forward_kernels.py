@@ -30,7 +30,7 @@ def panels(w: np.ndarray) -> np.ndarray:
 def project(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     p = panels(w)
     out = np.zeros((len(x), len(p) * PANEL), np.float32)
-    kernel.project(x.ctypes.data, x.shape[1], len(x), x.shape[1], p.ctypes.data, len(p), out.ctypes.data, out.shape[1])
+    kernel.project(x, len(x), x.shape[1], p, out)
     return out[:, : w.shape[1]]
 
 

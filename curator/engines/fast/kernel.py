@@ -23,15 +23,15 @@ _loose = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath
 
 
 @_jit  # type: ignore[untyped-decorator]
-def project(  # pragma: no cover - compiled
-    x: Any, ldx: Any, rows: Any, depth: Any, w: Any, panels: Any, out: Any, ldo: Any
-) -> None:
-    """Add `x[rows, depth] @ w` to `out`. `w`: address of float32[panels, depth, PANEL]."""
-    for p in range(panels):
-        panel = w + 4 * p * depth * PANEL
-        ahead = panel + 4 * depth * PANEL
+def project(x: Any, rows: Any, depth: Any, w: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """Add `x[:rows, :depth] @ w` to `out`. `w`: float32[panels, depth, PANEL]; all in C order."""
+    ldx, ldo, size = x.shape[1], out.shape[1], 4 * depth * PANEL
+    for p in range(w.shape[0]):
+        panel, target = w.ctypes.data + p * size, out.ctypes.data + 4 * p * PANEL
+        ahead = panel + size
         for m in range(0, rows, ROWS):
-            tile(min(ROWS, rows - m), x + 4 * m * ldx, ldx, panel, depth, out + 4 * (m * ldo + p * PANEL), ldo, ahead)
+            source = x.ctypes.data + 4 * m * ldx
+            tile(min(ROWS, rows - m), source, ldx, panel, depth, target + 4 * m * ldo, ldo, ahead)
             ahead += 64 * depth
 
 
@@ -196,43 +196,29 @@ def forward(  # pragma: no cover - compiled
     """
     embed, norms, wqkv, bqkv, wo, bo, wgu, wd, last, head = net
     x, h, qkv, mix, gu, scores, mixed = work
-    layers, width = norms.shape[0], norms.shape[2]
-    inner = wd.shape[2]
-    depth = keys.shape[3]
-    done = 0
+    width, depth, done = norms.shape[2], keys.shape[3], 0
     for c in range(0, token.size, CHUNK):
         rows = min(CHUNK, token.size - c)
         for m in range(rows):
             x[m, :width] = embed[token[c + m]]
             x[m, width:] = 0
-        for layer in range(layers):
+        for layer in range(norms.shape[0]):
             for m in range(rows):
                 _norm(x[m], norms[layer, 0], eps, h[m])
                 qkv[m] = bqkv[layer]
-            project(
-                h.ctypes.data, h.shape[1], rows, width, wqkv[layer].ctypes.data, wqkv.shape[1], qkv.ctypes.data,
-                qkv.shape[1],
-            )  # fmt: skip
+            project(h, rows, width, wqkv[layer], qkv)
             _remember(qkv, rows, layer, pages, place[c:], at[c:], cos, sin, keys, values, heads)
             for m in range(rows):
                 own = pages[place[c + m]]
                 _attend(qkv, m, layer, own, at[c + m] + 1, keys, values, heads, scores, mixed, mix[m])
                 x[m, :width] += bo[layer]
-            project(
-                mix.ctypes.data, mix.shape[1], rows, heads * depth, wo[layer].ctypes.data, wo.shape[1], x.ctypes.data,
-                x.shape[1],
-            )  # fmt: skip
+            project(mix, rows, heads * depth, wo[layer], x)
             for m in range(rows):
                 _norm(x[m], norms[layer, 1], eps, h[m])
             gu[:rows] = 0
-            project(
-                h.ctypes.data, h.shape[1], rows, width, wgu[layer].ctypes.data, wgu.shape[1], gu.ctypes.data,
-                gu.shape[1],
-            )  # fmt: skip
+            project(h, rows, width, wgu[layer], gu)
             _gate(gu, gu.shape[1] // 2, rows)
-            project(
-                gu.ctypes.data, gu.shape[1], rows, inner, wd[layer].ctypes.data, wd.shape[1], x.ctypes.data, x.shape[1]
-            )
+            project(gu, rows, wd.shape[2], wd[layer], x)
         wanted = 0
         for m in range(rows):
             if want[c + m]:
@@ -241,8 +227,5 @@ def forward(  # pragma: no cover - compiled
         if wanted:
             out = logits[done : done + wanted]
             out[:] = 0
-            project(
-                h.ctypes.data, h.shape[1], wanted, width, head.ctypes.data, head.shape[0], out.ctypes.data,
-                out.shape[1],
-            )  # fmt: skip
+            project(h, wanted, width, head, out)
             done += wanted
