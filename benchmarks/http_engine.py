@@ -6,6 +6,9 @@ and connections included; the server (`Server`, a process of its own) is counted
 bytes and does nothing else: what server, kernel and event loop allow. `curator` is what an operator gets: counted,
 budgeted, paced, retried, stored; `curator, uvloop` is the same on that loop, where it is installed.
 
+A round is long enough (8 s where the ideal is reached) that the first rounds of adaptive concurrency, about 0.15 s,
+do not decide.
+
 Run: python benchmarks/http_engine.py [requests] [rounds] [concurrency]
 """
 
@@ -290,4 +293,4 @@ if __name__ == "__main__":
         Server(listening).run()
     else:
         given = [int(a) for a in sys.argv[1:]]
-        main(*(given + [20000, 5, 256][len(given) :]))
+        main(*(given + [40000, 5, 256][len(given) :]))

@@ -46,6 +46,7 @@ class ThinClient:
         self._due: dict[Connection, float] = {}
         self._addresses: tuple[list[Any], float] = [], 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._other: Client | None = None
 
     async def post(self, path: str, data: bytes) -> Reply:
@@ -83,6 +84,8 @@ class ThinClient:
 
     async def _send(self, data: bytes) -> Reply:
         loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # connections of a loop that has ended (a second asyncio.run) are dead
+            self._loop, self._idle, self._due, self._timer = loop, [], {}, None
         connection = self._kept(loop.time()) or await self._connect(loop)
         while True:
             self._due[connection] = deadline = loop.time() + self._timeout

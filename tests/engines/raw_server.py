@@ -65,7 +65,7 @@ class RawServer:
         self.visits.append(visit)
         try:
             await self.script(visit)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

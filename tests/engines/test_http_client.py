@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import ssl
 import subprocess
+import threading
 import zlib
 
 import pytest
@@ -302,6 +304,24 @@ def test_cancelling_closes_the_connection():
         return server.visits[0].closed
 
     assert talk(script, body) is True
+
+
+def test_a_second_event_loop_starts_afresh():
+    """The connections of a loop that has ended are open to the server and dead to us."""
+
+    def serve(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            sock.sendall(OK)
+
+    def accept(listener: socket.socket) -> None:
+        for _ in range(2):
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        client = ThinClient(f"http://127.0.0.1:{listener.getsockname()[1]}", {}, 2.0)
+        for _ in range(2):
+            assert asyncio.run(client.post("/", b"{}")).body == b"ok"
 
 
 def test_closing_tells_who_waits():
