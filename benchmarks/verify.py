@@ -1,6 +1,6 @@
 """Math verification: verdict quality and speed against Math-Verify, alternating in one run.
 
-    python benchmarks/verify.py [--rounds 3] [--quality-only] [--docs docs/verify-disagreements.md]
+    python benchmarks/verify.py [--rounds 3] [--ours-only] [--docs docs/verify-disagreements.md]
 
 Quality: every file of `../shared/data/equivalence` by itself and under its own convention (`CONVENTIONS`), an error
 table per source, and the recorded verdicts of every trace file. A verdict that is neither correct nor incorrect
@@ -84,8 +84,11 @@ def by_source(rows: list[dict], verdicts: list[str]) -> dict[str, dict]:
     }
 
 
-def quality() -> tuple[dict, list[dict]]:
-    """Scores of both sides on every file, and our disagreements with the recorded verdicts."""
+def quality(before: dict | None) -> tuple[dict, list[dict]]:
+    """Scores of both sides on every file, and our disagreements with the recorded verdicts.
+
+    Math-Verify's scores are taken from `before` where it is given; files it does not have stay without.
+    """
     result: dict[str, dict] = {"pairs": {}, "sources": {}, "traces": {}, "answers": {}}
     missed: list[dict] = []
     for name in FILES:
@@ -95,7 +98,9 @@ def quality() -> tuple[dict, list[dict]]:
         verdicts = judge(pairs, rules=[conventions(name, r) for r in rows])
         mine = [v.verdict for v in verdicts]
         missed += _missed(name, [r["id"] for r in rows], pairs, labels, mine, [v.detail or "" for v in verdicts])
-        result["pairs"][name] = {"ours": score(labels, mine), "math_verify": score(labels, theirs_pairs(pairs))}
+        result["pairs"][name] = {"ours": score(labels, mine)}
+        peer = _peer(before, "pairs", name) if before is not None else score(labels, theirs_pairs(pairs))
+        result["pairs"][name] |= {"math_verify": peer} if peer else {}
         if name != FILES[2]:
             result["pairs"][name]["ours, default rules"] = score(labels, ours_pairs(pairs))
         result["sources"] |= {f"{name.split('.')[0]} / {s}": v for s, v in by_source(rows, mine).items()}
@@ -111,7 +116,8 @@ def quality() -> tuple[dict, list[dict]]:
         missed += _missed(name, ids, shown, labels, [v for _, v, _ in found], [d for _, _, d in found])
         sides = {"ours": score(labels, [v for _, v, _ in found])}
         if any(x is not None for x in labels):
-            sides["math_verify"] = score(labels, theirs_traces(rows))
+            peer = _peer(before, "traces", name) if before is not None else score(labels, theirs_traces(rows))
+            sides |= {"math_verify": peer} if peer else {}
         result["traces"][name] = {**sides, "verdicts": _counts([v for _, v, _ in found])}
         _print(name, result["traces"][name])
     for name in ANSWERS:
@@ -124,6 +130,11 @@ def quality() -> tuple[dict, list[dict]]:
         result["answers"][name] = {"ours": score(labels, mine), "verdicts": _counts(mine)}
         _print(name, result["answers"][name])
     return result, missed
+
+
+def _peer(before: dict, kind: str, name: str) -> dict | None:
+    found: dict | None = before.get(kind, before.get("quality", {})).get(name, {}).get("math_verify")
+    return found
 
 
 def _counts(verdicts: list[str]) -> dict[str, int]:
@@ -153,15 +164,15 @@ def _missed(name: str, ids: list, pairs: list, labels: list, verdicts: list[str]
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--rounds", type=int, default=3)
-    args.add_argument("--quality-only", action="store_true")
+    args.add_argument("--ours-only", action="store_true", help="keep the peer's scores and all speeds of the last run")
     args.add_argument("--docs", type=Path)
     told = args.parse_args()
     if not DATA.exists():
         raise SystemExit(f"no data at {DATA}")
     out = ROOT / "benchmarks" / "results" / "verify.json"
     before = json.loads(out.read_text()) if out.exists() else {}
-    result, missed = quality()
-    result["speed"] = before.get("speed", {}) if told.quality_only else speed(told.rounds)
+    result, missed = quality(before if told.ours_only else None)
+    result["speed"] = before.get("speed", {}) if told.ours_only else speed(told.rounds)
     result["disagreements"] = missed
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")

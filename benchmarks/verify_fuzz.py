@@ -4,8 +4,8 @@
 
 Pairs: real ones of `../shared/data/equivalence` (where it is there) mutated by dropping, doubling, swapping and
 splicing pieces; pairs made from a grammar of LaTeX tokens; arbitrary text with control characters, surrogates and bidi
-marks; and hostile ones (towers of powers, factorials, deep nesting, long lists). Every draw is hash-seeded: the same command
-makes the same pairs. Prints verdict counts, the slowest pair in CPU seconds of the process tree, and memory of parent
+marks; and hostile ones (towers of powers, factorials, deep nesting, long lists). The same command makes the same
+pairs. Prints verdict counts, the slowest pair in CPU seconds of the process tree, and memory of parent
 and worker at the quarters of the run. Exits with 1 on an exception, on a verdict outside the vocabulary, on a pair over
 its limit (soft limit + the second of the hard kill + start of a new worker), or on memory that grows.
 """

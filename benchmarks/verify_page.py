@@ -96,7 +96,7 @@ def _table(sides: dict) -> list[str]:
     lines = ["| file | side | " + " | ".join(k.replace("_", " ") for k in keys) + " |", "|---" * (2 + len(keys)) + "|"]
     for name, scores in sides.items():
         lines += [
-            f"| {name} | {side} | " + " | ".join(str(s[k]) for k in keys) + " |"
+            f"| {name} | {side} | " + " | ".join(str(s.get(k, "-")) for k in keys) + " |"
             for side, s in scores.items()
             if side != "verdicts" and s["rows"]
         ]

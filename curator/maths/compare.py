@@ -89,10 +89,11 @@ class _Comparison:
             return g.words.lower() == p.words.lower()
         if _same_words(g, p) or (not self.rules.omissions and EMPTY in (g, p) and {_words(g), _words(p)} <= _NOTHING):
             return True
-        if isinstance(p, Text) and p.numbers:
-            side = "pred"
-            if len(p.numbers) > 1 or not isinstance(g, Leaf) or self.leaf(g, Leaf(p.numbers[0]), self.rules):
-                raise Unreadable(side, "a sentence with numbers in it")
+        for side, text, other in (("pred", p, g), ("gold", g, p)):
+            if isinstance(text, Text) and text.numbers:
+                one = Leaf(text.numbers[0]) if len(text.numbers) == 1 else None
+                if one is None or not isinstance(other, Leaf) or self.leaf(other, one, self.rules):
+                    raise Unreadable(side, "a sentence with numbers in it")
         return False
 
     def _relations(self, g: Shape, p: Shape) -> bool:

@@ -77,7 +77,8 @@ def test_a_tolerance_is_a_number(bad):
 @pytest.mark.parametrize(
     ("gold", "pred", "want"),
     [("cm", "m", Fraction(100)), ("min", "hour", Fraction(60)), ("dollar", "cent", Fraction(1, 100)),
-     ("cm", "sec", None), ("egg", "m", Fraction(1)), ("", "m", Fraction(1)), ("cm^2", "cm", Fraction(1)), ("month", "day", None)],
+     ("cm", "sec", None), ("egg", "m", Fraction(1)), ("", "m", Fraction(1)), ("cm^2", "cm", Fraction(1)),
+     ("month", "day", None)],
 )  # fmt: skip
 def test_units_are_converted_or_unlike(gold, pred, want):
     assert factor(gold, pred) == want
