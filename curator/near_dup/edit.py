@@ -1,8 +1,8 @@
 """Pairs of texts by edit similarity: 1 - (insertions + deletions) / (both lengths), which is rapidfuzz's `ratio`.
 
 Every pair at the threshold is found: lengths and bags of characters rule out the others without a miss. Cost grows
-with the square of the rows of one block (one block: the same figures, where numbers count), at some nanoseconds a pair; texts
-are held in memory.
+with the square of the rows of one block (one block: the same figures, where numbers count), at some nanoseconds a pair;
+texts are held in memory.
 """
 
 from __future__ import annotations
