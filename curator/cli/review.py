@@ -89,9 +89,8 @@ def _list(told: str) -> list[dict[str, Any]]:
 
 def _benchmark(name: str, found: Sequence[Hit], limit: int, *, convicted: bool) -> None:
     rows = len({h.row_id for h in found if h.evidence.get("convicted")})
-    line(
-        f"{name}: {len(found):,} hits, {rows:,} rows convicted, {len({h.row_id for h in found}) - rows:,} rows to review"
-    )
+    others = len({h.row_id for h in found}) - rows
+    line(f"{name}: {len(found):,} hits, {rows:,} rows convicted, {others:,} rows to review")
     shown = [h for h in found if h.evidence.get("convicted") or not convicted]
     shown.sort(key=lambda h: (not h.evidence.get("convicted"), -float(h.evidence.get("score") or 0), h.row_id))
     for hit in shown[:limit]:

@@ -36,6 +36,7 @@ EXTRA = 0.15  # more similarity where only one side has the number 1: "1 of them
 SPELLED = 0.04  # more similarity for a number that only one side has, in words
 ORDER = 0.3  # more similarity where the numbers come in another order, times 1 - their common subsequence
 FORMULA, FORMULA_ORDER = 0.9, 0.8  # least agreement of signs and of numbers where there is a formula
+COPY = 0.9  # from this similarity on it is a copy, and numbers in another order have changed places
 WORDS_ONLY = 0.7  # least similarity of problems without any number, or where numbers are not to be looked at
 MARGIN = 0.01  # of the compiled search: it reads `Question:` as a word, and bytes as letters
 _COMMON = frozenset(w[:STEM] for w in COMMON_WORDS.split())
@@ -110,11 +111,15 @@ def compare(item: Problem, row: Problem, weight: Weights, *, numbers: bool = Tru
         needed += EXTRA * sum(map(len, extra)) + SPELLED * sum(map(len, words)) + ORDER * (1 - order)
     if not numbers or (not item.sequence and not row.sequence):
         needed = max(needed, WORDS_ONLY)
+    similarity = common / math.sqrt(left * right) if left * right else 0.0
+    barred = _barred(item, row, extra, words, order) if numbers else None
+    if numbers and barred is None and order < 1 and similarity >= COPY:
+        barred = "numbers in other places"
     return Likeness(
-        common / math.sqrt(left * right) if left * right else 0.0,
+        similarity,
         sum(weight(f) for f in sorted(both)),
         needed,
-        _barred(item, row, extra, words, order) if numbers else None,
+        barred,
         tuple(sorted(both, key=lambda f: (-weight(f), f))[:8]),
     )
 
@@ -129,7 +134,8 @@ def _barred(
         return "other labels"
     if item.formal or row.formal:
         signs = 2 * (item.formula & row.formula).total() / max(1, item.formula.total() + row.formula.total())
-        if any(extra) or order < FORMULA_ORDER or (signs < FORMULA and item.formula != row.formula):
+        swapped = item.formula - row.formula and row.formula - item.formula
+        if any(extra) or order < FORMULA_ORDER or swapped or (signs < FORMULA and item.formula != row.formula):
             return "another formula"
     if (extra[0] | extra[1]) - {"1"}:
         return "a number more"

@@ -67,7 +67,7 @@ def _stem(path: str) -> str:
     return name.split(".")[0] or path
 
 
-def _settings(reference: Reference, keep: list[str] | None = None) -> dict[str, Any]:
+def _settings(reference: Reference, keep: str = "") -> dict[str, Any]:
     from curator.reading.opening import DEFAULTS
 
     given = {k: v for k, v in reference.settings.items() if v is not None and k != "vectors"}
@@ -133,7 +133,7 @@ def vectors(found: list[Reference], name: str) -> Any:
     parts: list[Any] = []
     for reference in found:
         column = str(reference.settings.get("vectors") or name)
-        settings = _settings(reference, [column])
+        settings = _settings(reference, "all")
         where = str(settings["path"])
         tables = [table for table, _ in stream(open_input(settings), settings, where)]
         if any(column not in table.column_names for table in tables):

@@ -140,7 +140,7 @@ def decontaminate(
         found = await asyncio.to_thread(plain, table)
         for column in _columns(on):
             rows, array = _left(table, column, found)
-            near = await asyncio.to_thread(finder.neighbours, array, table.take(pa.array(rows)))
+            near = await asyncio.to_thread(finder.neighbours, array, table.take(pa.array(rows, pa.int64())))
             texts = {row: str(text) for row, text in enumerate(array.to_pylist()) if row in near}
             keys = [table.column("row_id")[row].as_py() for row in rows]
             hits = await judge(
