@@ -13,6 +13,7 @@ MAX_CHARS = 4000  # an answer longer than this is not compared; the longest MATH
 _TAIL = 200_000  # phrases are looked for in the last characters only: linear work on a 50 MB trace
 _PHRASE = re.compile(r"\b(?:answer|solution)\*{0,2}\s*(?:\([^)\n]{0,40}\)\s*)?(?:(?:is|are)\b|[:=])\s*:?\s*", re.I)
 _HASHES = re.compile(r"^[ \t]*(?:####|A:)[ \t]*(\S.*?)[ \t]*$", re.M)  # GSM8K and its model solutions
+_VALUE = re.compile(r"[-+$\\]?\s*[\d\\.]")
 _JSON = re.compile(r'"(?:final[_ ])?answer"\s*:\s*("(?:\\.|[^"\\])*"|-?\d[\d.,]*)', re.I)
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\n\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _JOIN = re.compile(r"[\s$\\(),.;*\[\]]*(?:and|or|,|;)[\s$\\(),.;*\[\]]*|[\s$\\()]*")
@@ -79,9 +80,10 @@ def last_box(text: str) -> str | None:
 
 def last_phrase(text: str) -> str | None:
     """Return what follows the last "final answer is", "ANSWER:", "#### ", `"answer":` and the like, or None."""
-    text = text[-_TAIL:]
-    if hashes := _HASHES.findall(text):
-        return _trim(hashes[-1])
+    text = text[-_TAIL:].rstrip()
+    hashes = list(_HASHES.finditer(text))
+    if hashes and hashes[-1].end() == len(text):  # elsewhere it is a Markdown heading
+        return _trim(hashes[-1][1])
     if stated := _JSON.findall(text):
         return _from_json(stated[-1])
     for m in reversed(list(_PHRASE.finditer(text))):
@@ -92,7 +94,7 @@ def last_phrase(text: str) -> str | None:
         if not line.strip(" .*") or line.startswith("```"):
             continue
         return _from_line(line)
-    return None
+    return _trim(hashes[-1][1]) if hashes and _VALUE.match(hashes[-1][1]) else None
 
 
 def _from_json(value: str) -> str | None:

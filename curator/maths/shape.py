@@ -6,6 +6,7 @@ Only brackets and separators are read here; a leaf stays LaTeX and is sympy's bu
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -87,7 +88,7 @@ _WORD = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|hbox)\s*\{([^{}]*
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\s*\{)?\s*(?:([AaPp])\.?\s*[Mm]\.?)\s*\}?")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 _NUMERAL = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z.]?")
+_PROSE = re.compile(r"[^\W\d_][^\W\d_' -]*(?:[' -]+[^\W\d_]+)*\.?")
 _FUNCTIONS = frozenset(
     [
         "sin",
@@ -172,6 +173,7 @@ def _words(s: str) -> Text | None:
 
 
 def _plain(words: str) -> str:
+    words = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
     return re.sub(r"^(?:the|an|a) ", "", re.sub(r"[^\w]+", " ", words).strip().lower())
 
 

@@ -83,3 +83,17 @@ def test_a_trace_of_50_mb_is_read_in_linear_time():
 )  # fmt: skip
 def test_a_reference_may_be_a_whole_solution(given, short):
     assert reference(given) == short
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("#### Try: Eve = 2\nno\n\n**Answer: Ben**\nAnswer: Ben", "Ben"),  # a Markdown heading is no answer
+        ("#### Step 1\nwork\nThe answer is 5.\n#### Check\nfine, it holds", "5"),
+        ("work\n#### 18\n\n", "18"),
+        ("work\n#### 18\nThat was it", "18"),
+        ("#### Setting up\nand so on", None),
+    ],
+)
+def test_four_hashes_are_an_answer_at_the_end(text, answer):
+    assert last_phrase(text) == answer

@@ -45,6 +45,7 @@ EQUAL = [
     ("4\\*sqrt(73)", r"4\sqrt{73}"),
     ("\x0crac{1}{2}", "0.5"), ("18 eggs", "18"), ("The area is $12$.", "12"), ("Anne is 8 years old.", "8"),
     ("40 pears + 5 plums = 45 fruits", "45"), ("1.5e-05", "0.000015"), ("2**3*x", "8x"), ("$118 000", "118000"),
+    ("Brasilia", "Brasília"),
     ("Approximately 42", "42"), ("f(3)=5", "5"), ("v^2_0", "v_0^2"), (r"k_{\mathrm{B}}", "k_B"), ("2(3)", "6"),
     (r"\binom{10}{3}(2)", "240"), ("31.\\overline{6}", r"\frac{95}{3}"), ("90^\\circ", r"\frac{\pi}{2}"),
 ]  # fmt: skip
