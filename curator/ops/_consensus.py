@@ -12,7 +12,7 @@ import pyarrow as pa
 from curator import rows
 from curator.op import Split, TableFn, View
 from curator.ops._sql import quote, with_columns
-from curator.ops._verify import read
+from curator.ops._verify import read, rules_of
 from curator.ops._verify_settings import ADDS, CONSENSUS, Settings
 
 PART = 50_000  # samples compared at a time; the samples of a problem are never parted
@@ -93,16 +93,10 @@ def _parts(view: View) -> Iterator[list[Sample]]:
 
 def _judge(samples: Sequence[Sample], settings: Settings) -> tuple[pa.Table, int, int]:
     """Return the new columns of the samples, the number of problems, and of those with one consensus."""
-    from curator.maths.judge import judge
     from curator.verdicts.consensus import classes, winners
 
     problems = [list(group) for _, group in groupby(samples, key=itemgetter("grp"))]
-
-    def same(pairs: list[tuple[str, str]]) -> list[bool]:
-        found = judge(pairs, strict=settings["strict"], limit_s=settings["limit_s"])
-        return [v.verdict == "correct" for v in found]
-
-    grouped = classes([[s["answer"] for s in problem] for problem in problems], same)
+    grouped = classes([[s["answer"] for s in problem] for problem in problems], rules_of(settings).same)
     said: list[dict[str, Any]] = []
     agreed = 0
     for problem, found in zip(problems, grouped, strict=True):

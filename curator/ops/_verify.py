@@ -48,7 +48,18 @@ def rules_of(settings: Settings) -> Rules:
     """Return the rule verifiers that the settings describe."""
     from curator.verdicts.rules import Rules
 
-    names = ("strict", "limit_s", "constraints", "tests", "pass_share", "max_tests", "memory_mb", "unsafe")
+    names = (
+        "strict",
+        "tolerance",
+        "rtol",
+        "limit_s",
+        "constraints",
+        "tests",
+        "pass_share",
+        "max_tests",
+        "memory_mb",
+        "unsafe",
+    )
     return Rules(
         **{n: settings[n] for n in names}, choices=settings["choices"] or "choices", code=settings["code_columns"]
     )
@@ -63,6 +74,7 @@ def read(table: pa.Table, settings: Settings) -> list[Case]:
     code = {**CODE, **settings["code_columns"]}.values()
     also = ("finish_reason", "prompt", "error", settings["choices"] or "choices", settings["tests"], *code, *COLUMNS)
     asked = judged_columns(settings) if {"judge", "auto"} & set(kinds_of(settings)) else ()
+    also += (settings["tolerance"],) if isinstance(settings["tolerance"], str) else ()
     names = dict.fromkeys((*also, settings["constraints"], settings["problem"], *asked))
     extra = {n: values(table[n]) for n in names if n in table.column_names}
     if settings["problem"] in extra:

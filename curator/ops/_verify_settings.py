@@ -18,6 +18,7 @@ RULES = ("math", "choice", "code", "constraints")
 ASKED = ("judge", "reward")
 ADDS = ("verdict", "correct", "score", "score_scale", "predicted_answer", "verifier", "verdict_detail")
 CONSENSUS = ("consensus_answer", "consensus_votes", "consensus_n", "consensus_undecided")
+CONVENTIONS = ("order", "percent", "decimals", "omissions")  # of maths.rules, which `check` need not import
 OURS = ("reference", "answer", "response", "trace")  # template fields that are not columns
 Settings = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def step_kind(settings: Settings) -> Kind:
 def needs(settings: Settings) -> tuple[str, ...]:
     """Return the columns that the kinds of a step cannot do without."""
     by_kind: dict[str, tuple[str, ...]] = {
-        "math": (settings["answer"],),
+        "math": (settings["answer"], *([settings["tolerance"]] if isinstance(settings["tolerance"], str) else [])),
         "choice": (settings["answer"], *([settings["choices"]] if settings["choices"] else [])),
         "code": (settings["tests"],),
         "constraints": (settings["constraints"],),
@@ -114,10 +115,22 @@ def accept(settings: Settings, engine: object) -> None:
         )
     if settings["threshold"] is not None and settings["scale"] is None and "reward" not in kinds:
         _refuse("threshold cuts a judge's number or a reward; set scale: [0, 5], or leave it out")
+    _accept_maths(settings, kinds)
     if "code" in kinds and not settings["unsafe"]:
         _isolated()
     if "judge" in kinds or "auto" in kinds:
         _accept_judge(settings)
+
+
+def _accept_maths(settings: Settings, kinds: tuple[str, ...]) -> None:
+    strict, tolerance = settings["strict"], settings["tolerance"]
+    for name in () if isinstance(strict, bool) else strict:
+        if name not in CONVENTIONS:
+            _refuse(f"strict: no convention '{name}'{near.hint(name, CONVENTIONS)}; there are {', '.join(CONVENTIONS)}")
+    if settings["rtol"] < 0 or (not isinstance(tolerance, str) and tolerance < 0):
+        _refuse(f"tolerance is {tolerance} and rtol {settings['rtol']}; they are distances, 0 or more")
+    if isinstance(tolerance, str) and "consensus" in kinds:
+        _refuse(f"tolerance '{tolerance}' is a column, and a vote compares two samples; give a number")
 
 
 def _isolated() -> None:

@@ -40,7 +40,9 @@ def verify(
     trace: str = "trace",
     answer: str = "answer",
     problem: str = "problem",
-    strict: bool = False,
+    strict: bool | list[str] = False,
+    tolerance: float | str = 0.0,
+    rtol: float = 0.0,
     limit_s: float = 5.0,
     choices: str | None = None,
     constraints: str = "constraints",
@@ -99,8 +101,12 @@ def verify(
         answer: column with the reference answer; of a whole solution (several lines, or GSM8K's `####`) the answer it
             ends with.
         problem: column with the question, for judges and reward models.
-        strict: maths: list order counts, 10\% is 0.1 and not 10, decimals must be exact (not 0.333333 for 1/3), nothing
-            may be left out on one side. The default forgives these: graders differ on them.
+        strict: maths: conventions that are strict, all (true) or some by name: `order` of a list counts; `percent`
+            10\% is 0.1 and not 10; `decimals` must be exact (not 0.333333 for 1/3); `omissions` of a unit, variable or
+            bracket. The default forgives all: graders differ on them.
+        tolerance: maths: allowed absolute distance of two numbers, or the column that holds it (OlympiadBench), one for
+            each item of a list where there are several.
+        rtol: maths: allowed distance relative to the reference.
         limit_s: CPU seconds a comparison, or one test of a program, may take.
         choices: column with the options: a list, letter to text, JSON of these, or lines "A. text"; by default
             `choices`, where there is one. Letters are judged without.

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from curator.verdicts import choice, constraints
-from curator.verdicts.case import UNPARSEABLE, Case, Outcome, decided
+from curator.verdicts.case import ERROR, UNPARSEABLE, Case, Outcome, decided
+
+if TYPE_CHECKING:
+    from curator.maths.rules import Rules as MathRules
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Settings of the rule verifiers, as `verify` has them; `code` maps parts of a code task to columns."""
+    """Settings of the rule verifiers, as `verify` has them.
 
-    strict: bool = False
+    `strict`: which contested conventions are strict, all (true) or some by name. `tolerance`: absolute, or the column
+    that holds each row's. `code`: parts of a code task -> columns.
+    """
+
+    strict: bool | Sequence[str] = False
+    tolerance: float | str = 0.0
+    rtol: float = 0.0
     limit_s: float = 5.0
     choices: str = "choices"
     constraints: str = "constraints"
@@ -27,34 +37,56 @@ class Rules:
     def judge(self, kind: str, cases: Sequence[Case]) -> list[Outcome]:
         """Return one outcome a case; `kind` is math, choice, constraints or code."""
         if kind == "math":
-            return maths(cases, strict=self.strict, limit_s=self.limit_s)
+            return maths(cases, self)
         if kind == "choice":
-            return [choice.judge(case, self.choices, self._same) for case in cases]
+            return [choice.judge(case, self.choices, self.same) for case in cases]
         if kind == "constraints":
             return [constraints.judge(case, self.constraints, self.pass_share) for case in cases]
         from curator.verdicts.code import judge
 
         return judge(cases, self)
 
-    def _same(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    def same(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Compare two answers of which none need be a reference; undecided pairs are not the same."""
         from curator.maths.judge import judge
 
-        return [v.verdict == "correct" for v in judge(pairs, strict=self.strict, limit_s=self.limit_s)]
+        number = 0.0 if isinstance(self.tolerance, str) else float(self.tolerance)
+        rules = conventions(self.strict, (number,), self.rtol)
+        return [v.verdict == "correct" for v in judge(pairs, rules=rules, limit_s=self.limit_s)]
 
 
-def maths(cases: Sequence[Case], *, strict: bool, limit_s: float) -> list[Outcome]:
+def conventions(strict: bool | Sequence[str], atol: tuple[float, ...], rtol: float) -> MathRules:  # noqa: FBT001
+    """Return the conventions of a comparison. Raises ValueError for a tolerance that is negative or no number."""
+    from curator.maths.rules import Rules as MathRules
+
+    if isinstance(strict, bool):
+        return MathRules(strict, atol=atol, rtol=rtol)
+    return MathRules(
+        order="order" in strict, percent="percent" in strict, decimals="decimals" in strict,
+        omissions="omissions" in strict, atol=atol, rtol=rtol,
+    )  # fmt: skip
+
+
+def tolerances(value: object) -> tuple[float, ...]:
+    """Read a cell: a number, a list of them, or text such as "1e-4" or "0.1,0.2". Raises ValueError."""
+    if value is None or value == "":
+        return ()
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(float(p) for p in parts)
+
+
+def maths(cases: Sequence[Case], settings: Rules) -> list[Outcome]:
     """Compare final answers with references; one batch, equal pairs compared once."""
-    from curator.maths.judge import (
-        VERIFIER,
-        judge,
-    )  # its patterns take a while to compile, and `check` compares nothing
+    # Its patterns take a while to compile, and `check` compares nothing.
+    from curator.maths.judge import VERIFIER, judge
 
-    said = [_premise(case, VERIFIER) for case in cases]
-    pairs = [(c.reference, c.found.text or "") for c, o in zip(cases, said, strict=True) if o is None]
-    verdicts = iter(judge(pairs, strict=strict, limit_s=limit_s))
+    found = [_premise(case, settings, VERIFIER) for case in cases]
+    todo = [(case, rules) for case, rules in zip(cases, found, strict=True) if not isinstance(rules, Outcome)]
+    pairs = [(case.reference, case.found.text or "") for case, _ in todo]
+    verdicts = iter(judge(pairs, rules=[rules for _, rules in todo], limit_s=settings.limit_s))
     out = []
-    for case, known in zip(cases, said, strict=True):
-        if known is not None:
+    for case, known in zip(cases, found, strict=True):
+        if isinstance(known, Outcome):
             out.append(known)
             continue
         v, answer = next(verdicts), case.found.text
@@ -65,8 +97,8 @@ def maths(cases: Sequence[Case], *, strict: bool, limit_s: float) -> list[Outcom
     return out
 
 
-def _premise(case: Case, verifier: str) -> Outcome | None:
-    """The outcome of a row that cannot be compared, else None."""
+def _premise(case: Case, settings: Rules, verifier: str) -> Outcome | MathRules:
+    """The conventions under which a row is compared, or the outcome of one that cannot be."""
     if lacking := case.unread(verifier):
         return lacking
     if lacking := case.unreferenced(verifier, case.found.text):
@@ -74,4 +106,9 @@ def _premise(case: Case, verifier: str) -> Outcome | None:
     if not case.found.text:
         why = "truncated" if case.found.how == "truncated" else "no answer found"
         return Outcome(UNPARSEABLE, why, verifier=verifier)
-    return None
+    given = settings.tolerance
+    value = case.row.get(given) if isinstance(given, str) else given
+    try:
+        return conventions(settings.strict, tolerances(value), settings.rtol)
+    except (ValueError, TypeError):
+        return Outcome(ERROR, f"tolerance {str(value)[:40]!r} is no number >= 0", case.found.text, verifier=verifier)

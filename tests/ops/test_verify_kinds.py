@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import duckdb
@@ -9,7 +10,9 @@ import pyarrow as pa
 import pytest
 
 from curator import rows
+from curator.maths.rules import Rules
 from curator.op import find
+from curator.ops._verify_settings import CONVENTIONS
 from curator.ops.verify import verify
 from curator.pipeline import Step
 from curator.verdicts import code
@@ -28,6 +31,29 @@ def told(out, *names):
 
 def bound(**settings):
     return Step("verify", find("verify"), settings)
+
+
+def test_conventions_one_by_one():
+    traces = [r"\boxed{2, 1}", r"\boxed{10\%}", r"\boxed{0.333333}", r"\boxed{x=5}"]
+    given = table(trace=traces, answer=["1,2", "10", "1/3", "5"])
+    assert verify()(given)["correct"].to_pylist() == [True] * 4
+    assert verify(strict=True)(given)["correct"].to_pylist() == [False] * 4
+    for i, name in enumerate(CONVENTIONS):
+        assert verify(strict=[name])(given)["correct"].to_pylist() == [k != i for k in range(4)], name
+    assert set(CONVENTIONS) <= {f.name for f in dataclasses.fields(Rules)}
+
+
+def test_tolerances_for_all_rows_or_of_a_column():
+    given = table(trace=[r"\boxed{3.14}"] * 5, answer=["3.1", "3.1", "3.1", "3.1", None])
+    given = given.append_column("within", pa.array(["0.1", "1e-3", None, "wide", "wide"]))
+    assert verify(tolerance=0.05)(given)["correct"].to_pylist()[:2] == [True, True]
+    assert verify(tolerance=0.03)(given)["correct"].to_pylist()[:2] == [False, False]
+    assert verify(rtol=0.02)(given)["correct"].to_pylist()[0] is True
+    out = verify(tolerance="within")(given)
+    assert out["verdict"].to_pylist() == ["correct", "incorrect", "incorrect", "error", "no_reference"]
+    assert out["verdict_detail"].to_pylist()[3] == "tolerance 'wide' is no number >= 0"
+    step = bound(tolerance="within")
+    assert step.op.needs(step.bound) == ("row_id", "trace", "answer", "within")
 
 
 def test_choice():
