@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import select
 import signal
 import socket
 from typing import Any
@@ -82,7 +81,7 @@ class Tester:
         watch = Watch(boxes, self.rules.limit_s)
         buffer = b""
         while True:
-            ready, _, _ = select.select([reports], [], [], watch.pause())
+            ready, _ = watch.wait([reports])
             if not ready:
                 if why := watch.expired():
                     return why

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ DISK = 64 << 20  # bytes of private files
 FAILED = 70  # exit code of a box whose own code failed: no memory left to answer
 TICK = 0.25
 REPORT, JOB, PEER = 3, 4, 5  # numbers of descriptors inside a box
+
+Readable = int | socket.socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Watch:
         self.limit_s = limit_s
         self.begun = self.read = time.monotonic()
         self.cpu = self.queued = 0.0  # of the boxes when the test began: they are new
+        self.looked = self.begun
+        self.ours = 0.0  # seconds in which the boxes may have waited for us
 
     def again(self) -> None:
         """Another test begins. The clocks are not read for tests that follow at once; the program gains by that."""
@@ -44,7 +50,22 @@ class Watch:
         if now - self.read > TICK / 4:
             self.cpu, self.queued = self._clocks()
             self.read = now
-        self.begun = now
+        self.begun = self.looked = now
+        self.ours = 0.0
+
+    def wait(self, reads: Sequence[Readable], writes: Sequence[Readable] = ()) -> tuple[list[Readable], list[Readable]]:
+        """Wait for one of these, at most until it is worth looking at the clocks; return what is ready.
+
+        Where something is ready it may have been so for long, with the program blocked on a full pipe while this
+        process waited for a processor: that time is ours. So is the time that an empty wait took beyond its end.
+        """
+        pause = self._pause()
+        ready, writable, _ = select.select(reads, writes, (), pause)
+        now = time.monotonic()
+        took = now - self.looked
+        self.ours += took if ready or writable else max(0.0, took - pause)
+        self.looked = now
+        return ready, writable
 
     def _clocks(self) -> tuple[float, float]:
         both = [b.clocks() for b in self.boxes]
@@ -59,12 +80,11 @@ class Watch:
         used = max(0.0, cpu - self.cpu - (self.begun - self.read))
         if used >= self.limit_s:
             return f"over {self.limit_s:g} s of CPU time"
-        if wall - used - (queued - self.queued) >= self.limit_s or wall > 20 * self.limit_s + 60:
+        if wall - self.ours - used - (queued - self.queued) >= self.limit_s or wall > 20 * self.limit_s + 60:
             return f"waited for over {self.limit_s:g} s"
         return None
 
-    def pause(self) -> float:
-        """Seconds until it is worth looking again."""
+    def _pause(self) -> float:
         left = self.limit_s - (time.monotonic() - self.begun)
         return left if left > 0 else min(TICK, self.limit_s / 4)
 

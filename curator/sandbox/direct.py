@@ -10,7 +10,6 @@ import ast
 import builtins
 import json
 import math
-import select
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,9 +114,9 @@ def _literal(code: str, names: dict[str, str]) -> Call | None:
 class Caller:
     """Our end of the messages with a program."""
 
-    def __init__(self, end: socket.socket, expired: Callable[[], str | None], pause: Callable[[], float]) -> None:
+    def __init__(self, end: socket.socket, watch: Watch) -> None:
         end.setblocking(False)
-        self.end, self.expired, self.pause = end, expired, pause
+        self.end, self.watch = end, watch
         self.codec = Codec(_undecided, _undecided, imports=False)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +125,7 @@ class Caller:
         out = memoryview(len(data).to_bytes(4, "little") + data)
         buffer = b""
         while True:
-            ready, writable, _ = select.select([self.end], [self.end] if out else [], [], self.pause())
+            ready, writable = self.watch.wait([self.end], [self.end] if out else [])
             try:
                 if writable:
                     out = out[self.end.send(out) :]
@@ -142,7 +141,7 @@ class Caller:
             size = int.from_bytes(buffer[:4], "little")
             if len(buffer) >= 4 and (size > MAX_VALUE or len(buffer) >= 4 + size):
                 return _reply(buffer[4:], size)
-            if not ready and not writable and (why := self.expired()):
+            if not ready and not writable and (why := self.watch.expired()):
                 raise Ended(why)
 
     def loads(self, name: str) -> TestVerdict | None:
@@ -218,7 +217,7 @@ class Calls:
             done: list[TestVerdict] = []
             try:
                 watch = Watch([box], self.rules.limit_s)
-                self._judge(Caller(ours, watch.expired, watch.pause), watch, done)
+                self._judge(Caller(ours, watch), watch, done)
             except Ended as e:
                 code, cpu = box.end()
                 verdict = ended(e.why, code, self.rules.limit_s, spent=cpu >= self.cpu_s - 0.5)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import signal
 
 from curator.sandbox.asserted import Tester
-from curator.sandbox.clock import DISK, JOB, TICK, Rules, Watch, job
+from curator.sandbox.clock import DISK, JOB, Rules, Watch, job
 from curator.sandbox.compare import same_output
 from curator.sandbox.direct import Calls, calls
 from curator.sandbox.keeper import Keeper
@@ -91,7 +90,7 @@ def _collect(reads: list[int], caps: list[int], watch: Watch) -> tuple[str | Non
     done = watch.boxes[0].done
     open_ends = set(reads)
     while True:
-        ready, _, _ = select.select([*open_ends, done], [], [], watch.pause())
+        ready, _ = watch.wait([*open_ends, done])
         for r in open_ends & set(ready):
             chunk = os.read(r, 65536)
             if not chunk:
@@ -103,7 +102,5 @@ def _collect(reads: list[int], caps: list[int], watch: Watch) -> tuple[str | Non
                 return f"printed over {caps[0]} bytes", []
         if not (open_ends & set(ready)) and done in ready:
             return None, [b"".join(parts[r]) for r in reads]
-        if not ready and (why := watch.expired()):
-            return why, []
-        if ready and watch.pause() < TICK and (why := watch.expired()):
+        if why := watch.expired():
             return why, []
