@@ -175,13 +175,16 @@ class Diff:
 
     def __str__(self) -> str:
         """The difference as text."""
+        table_ = [("step", "rows in a", "rows in b", "difference")]
+        table_ += [(s["step"], _n(s["rows_a"]), _n(s["rows_b"]), s["difference"]) for s in self.steps]
+        wide = [max(len(row[i]) for row in table_) for i in range(3)]
         lines = [f"a = {self.a}, b = {self.b}", ""]
-        for s in self.steps:
-            lines.append(f"{s['step']:<16} a {_n(s['rows_a']):>9}  b {_n(s['rows_b']):>9}  {s['difference']}")
+        lines += [f"{n:<{wide[0]}}  {a:>{wide[1]}}  {b:>{wide[2]}}  {said}" for n, a, b, said in table_]
+        lines.append("")
         for name, other, rows in (("a", "b", self.only_a), ("b", "a", self.only_b)):
-            lines += ["", f"rows only in {name}: {self.counts['only_' + name]:,}"]
+            lines += [f"rows only in {name}: {self.counts['only_' + name]:,}"]
             lines += [f"  {r['row_id']}: in {other} {r['fate']}" for r in rows]
-        lines += ["", f"rows in both, with other values: {self.counts['changed']:,}"]
+        lines += [f"rows in both, with other values: {self.counts['changed']:,}"]
         return "\n".join(lines)
 
 
