@@ -1,114 +1,120 @@
-"""Exact dedup of normalised text: ours against polars, DuckDB and plain Python; seconds of one core, rows kept.
+"""Exact dedup of normalised text, Parquet to Parquet: ours against polars, DuckDB and plain Python, one process each.
 
-    python benchmarks/exact_dedup.py [--rows 600000] [--repeat 3]
+    python benchmarks/exact_dedup.py [--rows 600000] [--repeat 3] [--slow]
 
-The corpus is generated: `--rows` problems of about 500 characters, one in five a copy with other case and spacing, one
-in twenty with non-ASCII characters. CPU seconds, because a machine may be busy with something else.
+Generated problems of about 88 words, one in five a copy with other case and white space, one in twenty with letters
+beyond ASCII. NFKC, lower case, white space. Ratios of CPU seconds; all must keep the same rows as plain Python.
+`--slow` adds DuckDB and Python.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import resource
-import statistics
-import time
+import tempfile
 import unicodedata
+from pathlib import Path
 
-os.environ.setdefault("POLARS_MAX_THREADS", "1")
-
-import duckdb
-import polars as pl
+import planted
 import pyarrow as pa
-import xxhash
-
-from curator import fold
-
-NAMES = fold.chain(["nfkc", "lower", "whitespace"])
-WORDS = "find the sum of all positive integers such that point circle prime root value largest equals minimum".split()  # noqa: SIM905 - a list of words reads better as words
+import pyarrow.parquet as pq
 
 
 def corpus(rows: int) -> pa.Table:
-    rng = random.Random(0)
+    chance = random.Random(0)
+    words_of = planted.vocabulary(chance)
     texts: list[str] = []
     for i in range(rows):
-        if i > 10 and rng.random() < 0.2:
-            text = texts[rng.randrange(max(0, i - 50_000), i)]
-            texts.append(
-                rng.choice([text.upper, text.title, str(text).strip])().replace(" ", rng.choice([" ", "  ", "\n"]))
-            )
+        if i > 10 and chance.random() < 0.2:
+            text = texts[chance.randrange(max(0, i - 50_000), i)]
+            text = chance.choice([text.upper, text.title, text.strip])()
+            texts.append(text.replace(" ", chance.choice([" ", "  ", "\n"])))
             continue
-        words = [str(rng.randrange(10**6)) if rng.random() < 0.2 else rng.choice(WORDS) for _ in range(90)]
-        words += ["≤ π"] if rng.random() < 0.05 else []
-        texts.append(" ".join(words))
-    return pa.table({"row_id": [f"r{i:08}" for i in range(rows)], "problem": texts})
+        words = [str(chance.randrange(10**6)) if chance.random() < 0.12 else chance.choice(words_of) for _ in range(80)]
+        texts.append(" ".join(words + (["≤ π"] if chance.random() < 0.05 else [])))
+    return pa.table({"row_id": [f"r{i:08d}" for i in range(rows)], "problem": pa.array(texts, pa.string())})
 
 
-class View:
-    """The runner's side of a table operator, over an Arrow table."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table, self.schema = table, table.schema
-        self.con = duckdb.connect(config={"threads": 1})
-        self.con.register("rows", table)
-
-    def batches(self, columns: list[str]):
-        """Stream some columns."""
-        yield from self.table.select(columns).to_batches(max_chunksize=8192)
+def curator(path: str, out: str) -> None:
+    planted.run_ours(path, out, method="exact")
 
 
-def ours(table: pa.Table) -> int:
-    from curator.ops.dedup import dedup
+def polars(path: str, out: str) -> None:
+    import polars as pl
 
-    view = View(table)
-    split = dedup()(view)
-    return view.con.sql(f"select count(*) from ({split.out})").fetchall()[0][0]
-
-
-def polars_lazy(table: pa.Table) -> int:
     text = pl.col("problem").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-    frame = pl.from_arrow(table).lazy().with_columns(text.hash().alias("h"))
-    return frame.sort("row_id").unique("h", keep="first").select("row_id").collect().height
+    frame = pl.scan_parquet(path).with_columns(text.hash().alias("h"))
+    frame.unique("h", keep="first", maintain_order=True).drop("h").collect().write_parquet(out, compression="snappy")
 
 
-def duckdb_sql(table: pa.Table) -> int:
-    con = duckdb.connect(config={"threads": 1})
-    con.register("rows", table)
+def duckdb(path: str, out: str) -> None:
+    import duckdb as d
+
+    con = d.connect(config={"threads": 1})
     text = r"trim(regexp_replace(lower(nfc_normalize(problem)), '\s+', ' ', 'g'))"
-    return con.sql(f"select count(*) from (select min(row_id) from rows group by md5_number({text}))").fetchall()[0][0]
+    con.execute(f"copy (select min(row_id) as row_id, min_by(problem, row_id) as problem from '{path}' "
+                f"group by md5_number({text})) to '{out}' (format parquet, compression snappy)")  # fmt: skip
 
 
-def python_xxh3(table: pa.Table) -> int:
-    seen: set[int] = set()
-    for text in table.column("problem").to_pylist():
+def python(path: str, out: str) -> None:
+    import xxhash
+
+    table, seen, kept = pq.read_table(path), set(), []
+    for i, text in enumerate(table.column("problem").to_pylist()):
         plain = " ".join(unicodedata.normalize("NFKC", text).lower().split())
-        seen.add(xxhash.xxh3_128_intdigest(plain.encode()))
-    return len(seen)
+        key = xxhash.xxh3_128_intdigest(plain.encode())
+        if key not in seen:
+            seen.add(key)
+            kept.append(i)
+    pq.write_table(table.take(kept), out, compression="snappy")
+
+
+CONTENDERS = {"curator": curator, "polars": polars, "DuckDB": duckdb, "Python + xxh3": python}
+SLOW = ("DuckDB", "Python + xxh3")
+
+
+def one(name: str, path: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        small, out = str(Path(folder) / "warm.parquet"), str(Path(folder) / "out.parquet")
+        planted.write(pq.read_table(path).slice(0, 300), small)
+        CONTENDERS[name](small, out)
+        with planted.Clock() as clock:
+            CONTENDERS[name](path, out)
+        ids = sorted(pq.read_table(out, columns=["row_id"]).column(0).to_pylist())
+    wanted = Path(path + ".kept").read_text().split()
+    clock.told(kept=len(ids), same_rows=ids == wanted)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=600_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--only")
+    parser.add_argument("--path")
     args = parser.parse_args()
-    table = corpus(args.rows)
-    print(f"{args.rows} rows, {table.nbytes / 1e6:.0f} MB")
-    ours(table.slice(0, 100))  # compile once
-    runs = {"curator": ours, "polars lazy": polars_lazy, "Python + xxh3": python_xxh3, "DuckDB": duckdb_sql}
-    took: dict[str, list[float]] = {name: [] for name in runs}
-    kept: dict[str, int] = {}
-    for _ in range(args.repeat):
-        for name, function in runs.items():
-            start = time.process_time()
-            kept[name] = function(table)
-            took[name].append(time.process_time() - start)
-    base = statistics.median(took["curator"])
-    for name, times in took.items():
-        middle = statistics.median(times)
-        print(f"{name:15} {middle:7.2f} CPU s   {middle / base:5.2f} x   {kept[name]} rows kept")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, corpus included")
-    assert kept["curator"] == kept["Python + xxh3"], "not the same rows"
+    if args.only:
+        one(args.only, args.path)
+        return
+    contenders = [c for c in CONTENDERS if (args.slow or c not in SLOW) and (c != "polars" or planted.have("polars"))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "in.parquet")
+        table = corpus(args.rows)
+        planted.write(table, path)
+        first: dict[str, str] = {}
+        for row, text in zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True):
+            first.setdefault(" ".join(unicodedata.normalize("NFKC", text).lower().split()), row)
+        Path(path + ".kept").write_text("\n".join(sorted(first.values())))
+        print(f"{args.rows} rows, {table.nbytes / 1e6:.0f} MB")
+        del table, first
+        repeats = {c: 1 if c in SLOW else args.repeat for c in contenders}
+        found = planted.alternate(__file__, contenders, repeats, ["--path", path])
+    base = found["curator"]["cpu"]
+    for name, run in found.items():
+        run["times_ours"] = round(run["cpu"] / base, 2)
+        print(f"{name:14} {run['cpu']:7.2f} CPU s {run['wall']:7.2f} s {run['times_ours']:6.2f} x  {run['kept']} kept, "
+              f"{'the same rows' if run['same_rows'] else 'OTHER ROWS'}  peak {run['peak_mb']} MB")  # fmt: skip
+    planted.keep("exact_dedup", {"rows": args.rows, "runs": found}, ["polars", "xxhash"])
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Needs ../shared/data; says so and stops where it is absent. For each method: rows of MATH train and GSM8K train that are
 dropped when figures do not count but kept when they do; how many of those have another reference answer than the row
-they were merged with (another answer is another problem). Then pairs of a GSM8K problem and its LLM paraphrase: how many
-each method merges.
+they were merged with (another answer is another problem). Then pairs of a GSM8K problem and its LLM paraphrase: how
+many each method merges.
 """
 
 from __future__ import annotations

@@ -65,17 +65,18 @@ def _codes(data: Any, table: Any, codes: Any, places: Any) -> Any:  # pragma: no
             found += np.uint64(code >> np.uint8(6) != 0)
         count = data.size
     else:
-        i, last = np.int64(0), np.int64(data.size)
-        while i < last:
-            point, width = np.int64(data[i]), np.int64(1)
+        at: Any = np.int64(0)
+        last = np.int64(data.size)
+        while at < last:
+            point, width = np.int64(data[at]), np.int64(1)
             if point >= 128:
-                point, width = decode(data, i, last)
+                point, width = decode(data, at, last)
             code = table[point]
             codes[count] = code
             places[found] = count
             found += np.uint64(code >> np.uint8(6) != 0)
             count += 1
-            i += width
+            at += width
     codes[count : count + 5] = OTHER  # what follows a row is no digit
     return np.int64(found)
 

@@ -49,7 +49,7 @@ def pair_runs(
         rows: int64[entries].
         window: how many neighbours in a run.
         inner: rows from here on are an index: no pairs among them.
-        parent: int64[all rows], union-find: rows that are joined already make no pair; or empty.
+        parent: int32[all rows], union-find: rows that are joined already make no pair; or empty.
         state: int64[3], zeros at first; where to go on (run start, member, other member), written.
         out: int64[capacity, 2], written: the smaller row first.
 
@@ -85,13 +85,26 @@ def pair_runs(
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover - compiled
     """Bring the row with the least content, uint64, to the front of each run of equal keys; all of equal length."""
-    first = np.int64(0)
+    first: Any = np.int64(0)
     for i in range(1, keys.size):
         if keys[i] != keys[first]:
             first = i
         elif content[i] < content[first]:
             rows[first], rows[i] = rows[i], rows[first]
             content[first], content[i] = content[i], content[first]
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def components(parent: Any, several: Any) -> None:  # pragma: no cover - compiled
+    """Let parent, int32 or int64[rows], name each row's root; set several: bool[rows] where a component has two rows.
+
+    A root is the smallest row of its component, so one pass from below is enough.
+    """
+    several[:] = False
+    for x in range(parent.size):
+        parent[x] = parent[parent[x]]
+        if parent[x] != x:
+            several[x] = several[parent[x]] = True
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]

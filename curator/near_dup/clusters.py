@@ -59,7 +59,7 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
         names: returns the row_id, Arrow text, of some row numbers: int64[k], ascending.
     """
     if mode == "linked":
-        parent = np.arange(matcher.total)
+        parent = np.arange(matcher.total, dtype=np.int32)
         for found, _ in matcher.edges(parent):
             del found  # joining is all that counts here
         members, roots = _components(parent)
@@ -78,23 +78,25 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
 
 
 def _components(parent: Any) -> tuple[Any, Any]:
-    """Return (rows, their roots) of the components of two rows or more."""
-    roots = parent
-    while True:  # the smaller root stays one, so this ends where every row names its root
-        up = roots[roots]
-        if np.array_equal(up, roots):
-            break
-        roots = up
-    sizes = np.bincount(roots, minlength=len(roots))
-    members = np.flatnonzero(sizes[roots] > 1)
-    return members, roots[members]
+    """Return (rows, their roots) of the components of two rows or more; `parent` then names every row's root."""
+    several = np.empty(len(parent), bool)
+    pairs.components(parent, several)
+    members = np.flatnonzero(several)
+    return members, parent[members]
 
 
 def _members(con: Any, members: Any, roots: Any, inner: int, names: Callable[[Any], Any]) -> None:
     con.execute("create or replace table dedup_members (pos bigint, root bigint, row_id varchar, outside bool)")
     for at in range(0, len(members), BATCH):
         some = members[at : at + BATCH]
-        _insert(con, "dedup_members", pos=some, root=roots[at : at + BATCH], row_id=names(some), outside=some >= inner)
+        _insert(
+            con,
+            "dedup_members",
+            pos=some,
+            root=roots[at : at + BATCH].astype(np.int64),
+            row_id=names(some),
+            outside=some >= inner,
+        )
 
 
 def _insert(con: Any, table: str, **columns: Any) -> None:

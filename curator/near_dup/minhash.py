@@ -106,7 +106,7 @@ class MinHash:
     def edges(self, parent: Any = None) -> Iterator[tuple[Any, Any]]:
         """Yield (int64[k, 2] pairs, float64[k] similarities) at the threshold or above, smaller row first.
 
-        parent: union-find, int64[total]; then only pairs that join two components are given, and they are joined.
+        parent: union-find, int32[total]; then only pairs that join two components are given, and they are joined.
         Rows with one signature are linked to one of them, which alone meets the others: a million copies are cheap.
         """
         if parent is None:
@@ -148,7 +148,7 @@ class MinHash:
     def _values(self, found: Any, parent: Any) -> Any:
         out = np.empty(len(found))
         signed = self.how.verify == "signature"
-        joined = np.zeros(0, np.int64) if parent is None else parent
+        joined = np.zeros(0, np.int32) if parent is None else parent
         for part in self._parts(found):
             some = np.ascontiguousarray(found[part])
             rows, place = np.unique(some, return_inverse=True) if self._rows.spilled else (some.reshape(-1), None)
@@ -191,7 +191,7 @@ def _order_long_runs(keys: Any, rows: Any, content: Any) -> None:
 def _pairs(keys: Any, rows: Any, window: int, inner: int, parent: Any) -> Iterator[Any]:
     """Yield int64[k, 2], each pair once within a piece: rows that share a key and are not joined in `parent` yet."""
     state, out = np.zeros(3, np.int64), np.empty((CHUNK, 2), np.int64)
-    joined = np.zeros(0, np.int64) if parent is None else parent
+    joined = np.zeros(0, np.int32) if parent is None else parent
     while count := pairs.pair_runs(keys, rows, window, inner, joined, state, out):
         code = np.sort(out[:count, 0] << 32 | out[:count, 1])
         code = code[np.concatenate([[True], code[1:] != code[:-1]])]

@@ -48,7 +48,7 @@ class Plan:
     @property
     def made(self) -> dict[str, Any]:
         """The settings that decide what an index holds."""
-        shared = {"method": self.method, "on": list(self.on)}
+        shared: dict[str, Any] = {"method": self.method, "on": list(self.on)}
         if self.method == "exact":
             return shared | {"normalise": list(self.normalise)}
         shared |= {"numbers": self.numbers, "block_by": list(self.block_by)}

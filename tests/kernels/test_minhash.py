@@ -115,7 +115,7 @@ def test_pairs_of_runs_in_pieces(found, window, inner, capacity):
     keys = np.sort(np.array(found, np.uint64))
     rows = np.random.default_rng(len(found)).permutation(len(found)).astype(np.int64)
     state, out, got = np.zeros(3, np.int64), np.empty((capacity, 2), np.int64), []
-    while count := pairs.pair_runs(keys, rows, window, inner, np.zeros(0, np.int64), state, out):
+    while count := pairs.pair_runs(keys, rows, window, inner, np.zeros(0, np.int32), state, out):
         got += [tuple(p) for p in out[:count].tolist()]
         if count < capacity:
             break
@@ -153,3 +153,16 @@ def test_no_near_bag_is_left_out(rows, share):
         for j in range(i + 1, len(rows)):
             if Indel.normalized_similarity(rows[i], rows[j]) >= 1 - share:
                 assert (i, j) in got
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=14))
+def test_components_of_a_union_find(edges):
+    parent, several = np.arange(12, dtype=np.int32), np.empty(12, bool)
+    pairs.unite(parent, np.array(edges, np.int64).reshape(-1, 2))
+    pairs.components(parent, several)
+    group = list(range(12))
+    for a, b in edges:
+        group = [min(group[a], group[b]) if g in (group[a], group[b]) else g for g in group]
+    assert parent.tolist() == group
+    assert several.tolist() == [group.count(g) > 1 for g in group]
