@@ -163,7 +163,10 @@ class _Server:
         os._exit(0)
 
     def _request(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self.channel, 65536, 8)
+        try:
+            data, fds, _, _ = socket.recv_fds(self.channel, 65536, 8)
+        except ConnectionResetError:  # closed with our last words unread
+            return False
         if not data:
             return False
         order = json.loads(data)
