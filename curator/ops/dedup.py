@@ -93,8 +93,8 @@ def dedup(
     `semantic`: the cosine of two vectors reaches `threshold`; every pair is found up to `exact_up_to` rows.
 
     Two problems whose figures differ are not merged: numbers, and in `minhash` and `edit` their order and the
-    operators that touch them; in `semantic` the numbers in any order (unpublished, ours: "the same with other
-    numbers" is the commonest false duplicate in mathematics). `numbers: false` turns it off. In `exact`, numbers and
+    operators that touch them; in `semantic` the numbers in any order (unpublished, ours, because most near copies in
+    mathematics are another problem: see docs/dedup.md). `numbers: false` turns it off. In `exact`, numbers and
     operators are text like any other. Rows without text, or with a null vector, are never duplicates.
 
     The result depends on no order of rows, files or shards. Rows that stay gain `cluster_id` (their own row_id) and
@@ -103,9 +103,9 @@ def dedup(
     Args:
         on: text column, or several: `exact` wants all to agree, the others compare them as one text.
         method: `exact`, `minhash`, `edit` or `semantic`.
-        threshold: least similarity, 0 to 1. Default: minhash 0.8, edit 0.95 (OpenThoughts), semantic 0.9 (AM-1.4M's
-            team).
-        numbers: rows whose figures differ are kept apart.
+        threshold: least similarity, 0 to 1. Default: minhash 0.8, edit 0.95 (OpenThoughts), semantic 0.9 (ours, like
+            minhash's).
+        numbers: rows whose figures differ are kept apart, in all methods but `exact`.
         keep: SQL orderings, as in `verified desc, length(trace), cost`: the row that comes first is kept, null last,
             ties to the smallest row_id. Never "the first in the file", which would depend on the order of rows.
         cluster: `linked`: all that is connected by pairs is one set. `greedy`: in the order of `keep`, a row is dropped
