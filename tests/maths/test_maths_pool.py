@@ -202,6 +202,8 @@ def test_two_workers_share_a_call_and_keep_its_order(monkeypatch):
         ("___", "7", Verdict("error", "reference does not parse")),
         ("x" * 5_000_000, "7", Verdict("error", "reference does not parse")),
         ("7", "7\x00", Verdict("correct")),
+        ("7", b"\xff7", Verdict("unparseable", "answer does not parse")),
+        (None, "7", Verdict("error", "reference does not parse")),
         ("7", "\ud800", Verdict("unparseable", "answer does not parse")),
         ("7", "\u202e7\u202c", Verdict("correct")),
         ("7", "It takes 3 days and then 7 more", Verdict("unparseable", "answer does not parse")),
