@@ -38,13 +38,12 @@ pocket: .venv/.dev  ## train the pocket model from nothing (up to 90 minutes on 
 	$(PYTHON) -m venv .venv
 
 .venv/.run: pyproject.toml | .venv/bin/python
-	$(PIP) $(TORCH)
-	$(PIP) -e ".[local]"
+	$(PIP) -e ".[pocket]"
 	touch $@
 
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(PIP) $(TORCH)
-	$(PIP) -e ".[local,hub,dev]"
+	$(PIP) -e ".[pocket,local,hub,dev]"
 	touch $@ .venv/.run
 
 # vLLM pins its own torch, so it lives in a venv of its own. Its torchvision, torchaudio and torchcodec are built for

@@ -63,7 +63,6 @@ HEAVY = ("torch", "vllm", "ray", "transformers", "openai", "datasets", "numba", 
 FILE_LINES, FUNCTION_LINES = 300, 60
 # Path or path:function -> why it may be longer.
 LONG: dict[str, str] = {
-    "curator/maths/shape.py": "the shapes an answer can have, read in one place",
     "curator/ops/compress.py": "DAP in one piece: its 22 documented settings are a third of the file",
     "curator/ops/compress.py:compress": "the signature alone is 22 lines; the rest is the loop of attempts",
     "curator/pocket/grammar.py": "one grammar; its templates are data",

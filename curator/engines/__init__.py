@@ -33,7 +33,7 @@ KINDS: dict[str, Kind] = {
     "transformers": Kind("curator.engines.transformers", "TransformersEngine", "local", ("torch", "transformers")),
     "reward": Kind("curator.engines.rewards", "RewardEngine", "local", ("torch", "transformers")),
     "vllm_reward": Kind("curator.engines.rewards", "VLLMRewardEngine", "vllm", ("vllm",)),
-    "pocket": Kind("curator.engines.pocket", "PocketEngine", "local", ("torch", "transformers")),
+    "pocket": Kind("curator.engines.pocket", "PocketEngine", "pocket", ("tokenizers", "jinja2", "safetensors")),
     "replay": Kind("curator.engines.replay", "ReplayEngine"),
 }
 
