@@ -27,6 +27,20 @@ _VALUE = np.uint64(0x84222325CBF29CE4)
 _ALL = (1 << 64) - 1
 
 
+def _kinds() -> Any:
+    """Return uint8[256]: what a byte begins. 0 nothing, 1 letter, 2 digit, 3 a sign of 2 bytes, 4 perhaps of 3."""
+    kinds = np.zeros(256, np.uint8)
+    kinds[128:] = 1
+    kinds[[*range(65, 91), *range(97, 123)]] = 1
+    kinds[48:58] = 2
+    kinds[0xC2] = 3  # U+0080-00BF: signs
+    kinds[0xE2] = 4  # U+2000-207F: quotes, dashes
+    return kinds
+
+
+KINDS = _kinds()
+
+
 class Spelled(NamedTuple):
     """Number words: `words` uint64[SLOTS], a hash table with 0 where free; `means` uint64[SLOTS], the value of each
     as a feature, 0 = no feature at all.
@@ -44,7 +58,7 @@ class Features(NamedTuple):
     ends: Any
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def _mix(h: Any) -> Any:  # pragma: no cover - compiled
     h ^= h >> np.uint64(32)
     h *= np.uint64(0xD6E8FEB86659FD93)
@@ -52,12 +66,12 @@ def _mix(h: Any) -> Any:  # pragma: no cover - compiled
     return h | np.uint64(1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def _digit(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return i < stop and 48 <= data[i] <= 57
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def _space(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return i < stop and (data[i] == 32 or 9 <= data[i] <= 13)
 
@@ -86,11 +100,17 @@ def _value(h: Any, data: Any, start: Any, stop: Any) -> Any:  # pragma: no cover
 def read_number(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash, byte after it) of the number that begins at `data[i]`: `3`, `1,000`, `2.50`, `1 / 2`."""
     j = i
-    while _digit(data, j, stop):
+    plain, begun = _VALUE, False  # the hash of digits alone, which most numbers are
+    while j < stop and data[j] >= 48 and data[j] <= 57:
+        begun = begun or data[j] != 48 or j + 1 == stop or data[j + 1] < 48 or data[j + 1] > 57
+        if begun:
+            plain = (plain ^ np.uint64(data[j])) * _PRIME
         j += 1
     k = j
-    while _space(data, k, stop):
+    while k < stop and (data[k] == 32 or (data[k] >= 9 and data[k] <= 13)):
         k += 1
+    if k == stop or (data[k] != 47 and (k > j or (data[k] != 44 and data[k] != 46))):
+        return _mix(plain), j
     if k < stop and data[k] == 47:
         k += 1
         while _space(data, k, stop):
@@ -121,21 +141,6 @@ def read_number(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - comp
     return _mix(_value(_VALUE, data, i, j)), j
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
-def letter_width(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    """Return the bytes of the letter at `data[i]`; where there is none, minus the bytes to skip."""
-    c = data[i]
-    if 97 <= c <= 122 or 65 <= c <= 90:
-        return 1
-    if c < 128:
-        return -1
-    if c == 0xC2 and i + 1 < stop:  # U+0080-00BF: signs
-        return -2
-    if c == 0xE2 and i + 2 < stop and (data[i + 1] == 0x80 or data[i + 1] == 0x81):  # U+2000-207F: quotes, dashes
-        return -3
-    return 1
-
-
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def _answer(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Return whether the answer begins at `data[i]`: `####`, or a line that begins with `Answer:` and the like."""
@@ -157,25 +162,25 @@ def _answer(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return False
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash, flag, byte after it) of the word that begins at `data[i]`; hash 0 where it is no feature."""
     begin, length = i, 0
     full, stem = _WORD, _WORD
     lower = True
     while i < stop:
-        width = letter_width(data, i, stop)
-        if width <= 0:
+        kind = KINDS[data[i]]
+        if kind == 0 or kind == 2 or kind == 3 or (kind == 4 and i + 1 < stop and data[i + 1] <= 0x81):
             break
         c = np.uint64(data[i])
-        if 65 <= c <= 90:
+        if c >= np.uint64(65) and c <= np.uint64(90):
             c += np.uint64(32)
             lower = False
         full = (full ^ c) * _PRIME
         length += 1
         if length == STEM:
             stem = full
-        i += width
+        i += 1
     h = _mix(full)
     k = h >> np.uint64(40) & np.uint64(SLOTS - 1)
     while words[k] != 0 and words[k] != h:
@@ -209,19 +214,19 @@ def read_row(
     count = 0
     i = np.int64(start)
     while i < stop:
-        if _digit(data, i, stop):
+        kind = KINDS[data[i]]
+        if kind == 2:
             h, i = read_number(data, i, stop)
             flag = np.uint8(DIGITS)
-        else:
-            width = letter_width(data, i, stop)
-            if width <= 0:
-                if (data[i] == 10 or data[i] == 35) and count and _answer(data, i, stop):
-                    break
-                i -= width
-                continue
+        elif kind == 1 or (kind == 4 and not (i + 1 < stop and data[i + 1] <= 0x81)):
             h, flag, i = read_word(data, i, stop, words, means)
             if h == 0:
                 continue
+        else:
+            if (data[i] == 10 or data[i] == 35) and count and _answer(data, i, stop):
+                break
+            i += 1 if kind == 0 else np.int64(kind) - 1
+            continue
         slot = (h >> np.uint64(17)) & np.uint64(ROOM - 1)
         while seen[slot] == stamp and feats[at[slot]] != h:
             slot = (slot + np.uint64(1)) & np.uint64(ROOM - 1)

@@ -22,8 +22,8 @@ BAKERY = (
     "A bakery sells 14 trays of 36 rolls before noon and twice as many trays of 24 rolls later. How many rolls in all?"
 )
 REWORDED = (
-    "Question: Before midday 14 trays, each with 36 rolls, are sold by a bakery; afterwards it sells trays of 24 rolls, "
-    "two times as many trays. What is the total of rolls that were sold?\nAnswer: \n#### 1176"
+    "Question: Before midday 14 trays, each with 36 rolls, are sold by a bakery; afterwards it sells trays of 24 "
+    "rolls, two times as many trays. What is the total of rolls that were sold?\nAnswer: \n#### 1176"
 )
 
 
