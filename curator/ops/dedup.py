@@ -56,8 +56,8 @@ def inputs(settings: Mapping[str, Any]) -> list[str]:
         "index_duplicate": "a row of the index in `against` says the same",
     },
     reports={
-        "duplicate clusters": "select cluster_size, count(*) as clusters from rows where cluster_size > 1 and dup_of is "
-        "null group by all order by all"
+        "duplicate clusters": "select cluster_size, count(*) as clusters from rows where cluster_size > 1 "
+        "and dup_of is null group by all order by all"
     },
 )
 def dedup(
@@ -167,7 +167,8 @@ def _plan(given: Mapping[str, Any]) -> _near.Plan:
         raise CheckError(msg)
     _fitting(method, given)
     return _near.Plan(
-        method, on, _keep.policy(given["keep"])[0], threshold, bool(given["numbers"]), cluster, given["unit"], given["n"],
+        method, on, _keep.policy(given["keep"])[0], threshold, bool(given["numbers"]), cluster, given["unit"],
+        given["n"],
         _bands(given, threshold) if method == "minhash" else None,
         fold.chain(["nfkc", "lower", "whitespace"] if given["normalise"] is None else given["normalise"]),
         given["model"], given["vectors"], _names(given["block_by"]), given["exact_up_to"],
