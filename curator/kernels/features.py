@@ -72,11 +72,6 @@ def _digit(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _space(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    return i < stop and (data[i] == 32 or 9 <= data[i] <= 13)
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def _value(h: Any, data: Any, start: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Hash a number: without commas, zeros before it, and zeros that end its decimals."""
     point = False
@@ -113,7 +108,7 @@ def read_number(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - comp
         return _mix(plain), j
     if k < stop and data[k] == 47:
         k += 1
-        while _space(data, k, stop):
+        while k < stop and (data[k] == 32 or (data[k] >= 9 and data[k] <= 13)):
             k += 1
         if _digit(data, k, stop):
             last = k
