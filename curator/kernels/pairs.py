@@ -240,26 +240,19 @@ def apart(parent: Any, pairs: Any, out: Any) -> None:  # pragma: no cover - comp
         out[k] = find(parent, pairs[k, 0]) != find(parent, pairs[k, 1])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, fastmath={"nnan", "reassoc", "nsz"})  # type: ignore[untyped-decorator]
-def above(product: Any, least: Any, triangle: Any, out: Any) -> Any:  # pragma: no cover - compiled
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def above(product: Any, rows: Any, least: Any, triangle: Any, out: Any) -> Any:  # pragma: no cover - compiled
     """Write (row, column) of the values of float32[r, c] at `least` or above into out: int32[r * c, 2]; return how many.
 
-    triangle: only columns after the row's own number.
+    rows: int64, the rows to look at. triangle: only columns after the row's own number.
     """
     count = np.int64(0)
-    for i in range(product.shape[0]):
+    for i in rows:
         row = product[i]
-        for start in range(0, row.size, 128):
-            stop = min(start + 128, row.size)
-            most = np.float32(-2.0)
-            for j in range(start, stop):
-                most = max(most, row[j])
-            if most < least:
-                continue
-            for j in range(start, stop):
-                if row[j] >= least and (not triangle or j > i):
-                    out[count, 0], out[count, 1] = i, j
-                    count += 1
+        for j in range(i + 1 if triangle else 0, row.size):
+            if row[j] >= least:
+                out[count, 0], out[count, 1] = i, j
+                count += 1
     return count
 
 

@@ -110,14 +110,15 @@ def _exact(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
     short = _shortened(vectors, threshold)
     buffer = np.empty((BLOCK, BLOCK), np.float32)
     out = np.empty((BLOCK * BLOCK, 2), np.int32)
+    least = np.float32(threshold - SLACK)
     for i in range(0, len(short), BLOCK):
         rows = short[i : i + BLOCK]
         for j in range(i, len(short), BLOCK):
             columns = short[j : j + BLOCK]
             product = buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), len(columns))
             np.matmul(rows, columns.T, out=product)
-            count = pairs.above(product, np.float32(threshold - SLACK), i == j, out)
-            if count:
+            hot = np.flatnonzero(product.max(axis=1) >= least)
+            if hot.size and (count := pairs.above(product, hot, least, i == j, out)):
                 yield out[:count, 0].astype(np.int64) + i, out[:count, 1].astype(np.int64) + j
 
 
@@ -131,7 +132,7 @@ def _shortened(vectors: Any, threshold: float) -> Any:
     axes = np.ascontiguousarray(axes[:, ::-1]).astype(np.float32)
     turned = some @ axes
     best, cost = d, float(d)
-    for k in sorted({16, 32, 48, 64, 96, 128, 192, 256} & set(range(d))):
+    for k in (k for k in (15, 31, 47, 63, 95, 127, 191, 255) if k < d):  # k + 1 fills whole vector registers
         rest = np.sqrt(np.maximum(0, 1 - (turned[:, :k] ** 2).sum(1)))
         bound = turned[:, :k] @ turned[:, :k].T + np.outer(rest, rest)
         share = ((bound >= threshold - SLACK).sum() - len(some)) / bound.size
