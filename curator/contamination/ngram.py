@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from curator.contamination.evidence import Hit, Item
+from curator.contamination.problem import body, contradiction, read
 from curator.contamination.tokens import Rule, Tokens, split
 from curator.fold import normalise
 from curator.kernels import ngrams, shares
 from curator.words import with_operators
 
 PART = 0.5  # of a row that is part of an item, or of texts without numbers; ours, see docs/decisions.md
+WHOLE = 2  # times an item's tokens; up to there a row is one problem and not a text around it
 EXACT_BELOW = 4  # words and operators; such an item is in every other text, so the whole row must equal it
 _GOES_ON = re.compile(r"[\s)\]}$]*[+\-*/^=<>!%]|[.,]\d")
 _CAME_FROM = re.compile(r"(?:[+\-*/^=<>%][\s(\[{$]*|\d[.,])$")
@@ -140,7 +142,17 @@ class NgramIndex:
         for k in np.flatnonzero(measured[:, 0] >= 0).tolist():
             at, of = int(row[fresh[k]]), int(item[fresh[k]])
             spans = [(_slice(near, at, i, m), _slice(self.tokens, of, j, m)) for i, j, m in runs[k].tolist() if m]
-            yield _hit(at, of, "ngram", measured[k].tolist(), bool(guilty[k]), spans)
+            hit = _hit(at, of, "ngram", measured[k].tolist(), bool(guilty[k]), spans)
+            barred = self._barred(near, at, of) if guilty[k] and convicts.numbers and hit.score < 1 else None
+            yield hit._replace(convicted=False, facts={**hit.facts, "barred": barred}) if barred else hit
+
+    def _barred(self, near: Tokens, row: int, item: int) -> str | None:
+        """Return why a row of about the item's size is another problem; a longer text may hold the item."""
+        size, its = (int(t.ends[k + 1] - t.ends[k]) for t, k in ((near, row), (self.tokens, item)))
+        if size > WHOLE * its:
+            return None
+        text = near.text(row).decode("utf-8", "replace")
+        return contradiction(read(body(self.items[item].text)), read(body(text)))
 
     def _short_hits(self, near: Tokens) -> Iterator[Hit]:
         for (length, alone), items in self.short.items():

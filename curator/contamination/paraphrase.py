@@ -24,6 +24,7 @@ from curator.contamination.problem import (
     STEM,
     Problem,
     body,
+    contradiction,
     read,
 )
 
@@ -130,12 +131,11 @@ def _barred(
     mine, theirs = Counter(item.sequence), Counter(row.sequence)
     if all(extra) or all(words) or (mine - theirs and theirs - mine):
         return "other numbers"
-    if item.capitals - row.capitals and row.capitals - item.capitals:
-        return "other labels"
+    if other := contradiction(item, row):
+        return other
     if item.formal or row.formal:
         signs = 2 * (item.formula & row.formula).total() / max(1, item.formula.total() + row.formula.total())
-        swapped = item.formula - row.formula and row.formula - item.formula
-        if any(extra) or order < FORMULA_ORDER or swapped or (signs < FORMULA and item.formula != row.formula):
+        if any(extra) or order < FORMULA_ORDER or (signs < FORMULA and item.formula != row.formula):
             return "another formula"
     if (extra[0] | extra[1]) - {"1"}:
         return "a number more"

@@ -121,6 +121,15 @@ def read(text: str) -> Problem:
     )  # fmt: skip
 
 
+def contradiction(item: Problem, row: Problem) -> str | None:
+    """Return why two problems of nearly the same words are not one, or None: each has a label or sign too many."""
+    if item.capitals - row.capitals and row.capitals - item.capitals:
+        return "other labels"
+    if (item.formal or row.formal) and item.formula - row.formula and row.formula - item.formula:
+        return "another formula"
+    return None
+
+
 def _plain(number: str) -> str:
     number = number.replace(",", "")
     if "." in number:

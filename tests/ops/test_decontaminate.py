@@ -100,6 +100,17 @@ def test_another_number_is_another_problem(bench):
     assert review.counts["to_review"] == 1
 
 
+def test_the_same_words_with_another_label_or_sign_are_another_problem(bench):
+    letters = "Determine the number of ways to arrange all the letters of the word {}."
+    signs = "Let $x,$ $y,$ and $z$ be positive real numbers such that $x + y {} z = 1.$  Find the minimum value of all."
+    path = bench(letters.format("ELLIPSE"), signs.format("+"))
+    rows = [letters.format("RADII"), signs.format("-"), letters.format("ELLIPSE"), signs.format("+")]
+    assert run(decontaminate(against=path), rows)[0] == ["r0", "r1"]
+    assert run(decontaminate(against=path, numbers=False), rows)[0] == []
+    held = "Here is a longer text about PROOF, which says this and that. " * 3 + signs.format("+") + " $a - b$"
+    assert run(decontaminate(against=path), [held])[0] == []
+
+
 def test_a_part_of_an_item_is_found(bench):
     part = LONG.split(". ")[0] + "."
     assert run(decontaminate(against=bench(LONG)), [part])[0] == []
