@@ -143,7 +143,7 @@ class NgramIndex:
             at, of = int(row[fresh[k]]), int(item[fresh[k]])
             spans = [(_slice(near, at, i, m), _slice(self.tokens, of, j, m)) for i, j, m in runs[k].tolist() if m]
             hit = _hit(at, of, "ngram", measured[k].tolist(), bool(guilty[k]), spans)
-            barred = self._barred(near, at, of) if guilty[k] and convicts.numbers and hit.score < 1 else None
+            barred = self._barred(near, at, of) if guilty[k] and convicts.numbers else None
             yield hit._replace(convicted=False, facts={**hit.facts, "barred": barred}) if barred else hit
 
     def _barred(self, near: Tokens, row: int, item: int) -> str | None:
