@@ -195,17 +195,6 @@ def same(sampler: Sampler, n: int, make: Callable[[random.Random, float], traces
     return {"right": _mean([r.text == e.parts[0].text for r, e in zip(replies, made, strict=True)]), "n": n}
 
 
-def speed(sampler: Sampler, n: int) -> Report:
-    """New tokens a second of transformers, batch 64 x 256 new tokens (forced), fp32; best of n // 64 + 1 rounds."""
-    texts = [sampler.render(_ask(world.make("pocket-eval", i, n_ops=4))) for i in range(64)]
-    best = 0.0
-    for _ in range(n // 64 + 1):
-        start = time.perf_counter()
-        sampler.reference(texts, 256, least=256)
-        best = max(best, 64 * 256 / (time.perf_counter() - start))
-    return {"tokens_per_second": round(best), "threads": torch.get_num_threads(), "load_s": sampler.load_seconds}
-
-
 def gsm8k(sampler: Sampler, n: int) -> Report:
     """Problems from outside the world: rate, boxed share and whether generation ended; skipped when not on disk."""
     files = sorted(_GSM8K.glob("*gsm8k*")) + sorted(_GSM8K.glob("*gsm8k*/*.*"))
@@ -246,7 +235,6 @@ PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
     "continuing": (continuing, 100),
     "same_answer": (lambda s, n: same(s, n, tasks.same_answer), 200),
     "same_problem": (lambda s, n: same(s, n, tasks.same_problem), 200),
-    "speed": (speed, 128),
     "gsm8k": (gsm8k, 200),
 }
 """Part -> (measurement, problems)."""
@@ -274,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL_DIR)
     parser.add_argument("--out", type=Path, help="JSON file to write (existing parts are kept)")
-    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of these, with commas between")
     parser.add_argument("--share", type=float, default=1.0, help="share of the problems, for a quick look")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
