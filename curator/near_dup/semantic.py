@@ -30,7 +30,7 @@ class Semantic:
 
     def __init__(self, threshold: float, exact_up_to: int) -> None:
         self.threshold, self.exact_up_to = threshold, exact_up_to
-        self.inner = self.total = 0
+        self.inner = self.total = self.size = 0
         self._vectors: list[Any] = []
         self._salts: list[Any] = []
         self._whole: Any = None
@@ -38,12 +38,15 @@ class Semantic:
     def add(self, pieces: Iterable[tuple[Any, Any]], *, outside: bool = False) -> None:
         """Take (float32[rows, d] vectors, uint64[rows] salt) pieces: only rows of one salt are compared.
 
-        Vectors are scaled to length 1; a zero vector stands for a row that is like no other.
+        Vectors are scaled to length 1; a zero vector stands for a row that is like no other. d is 0 where no row of a
+        piece has a vector.
         """
         for vectors, salt in pieces:
-            if self._vectors and vectors.shape[1] != self._vectors[0].shape[1]:
-                msg = f"dedup: vectors of {vectors.shape[1]} and of {self._vectors[0].shape[1]} numbers cannot be compared"
+            size = vectors.shape[1]
+            if size and self.size and size != self.size:
+                msg = f"dedup: vectors of {size} and of {self.size} numbers cannot be compared"
                 raise InputError(msg)
+            self.size = self.size or size
             length = np.linalg.norm(vectors, axis=1, keepdims=True)
             self._vectors.append(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
             self._salts.append(salt)
@@ -54,7 +57,10 @@ class Semantic:
     def vectors(self) -> Any:
         """All vectors, float32[total, d]."""
         if self._whole is None:
-            self._whole = np.concatenate(self._vectors) if self._vectors else np.zeros((0, 1), np.float32)
+            size = max(1, self.size)
+            empty = [np.zeros((0, size), np.float32)]
+            held = [v if v.shape[1] else np.zeros((len(v), size), np.float32) for v in self._vectors]
+            self._whole = np.concatenate(empty + held)
             self._vectors = []
         return self._whole
 

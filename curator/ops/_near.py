@@ -124,7 +124,7 @@ def _pieces(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any
 
 
 def vectors(column: Any, name: str, ids: Any) -> Any:
-    """Return float32[rows, d] of a list column; a null row is all zeros.
+    """Return float32[rows, d] of a list column; a null row is all zeros, and d is 0 where all rows are null.
 
     Raises:
         InputError: not a list of numbers, rows of different length, or NaN or infinity: names the row.
@@ -139,13 +139,13 @@ def vectors(column: Any, name: str, ids: Any) -> Any:
     there = np.flatnonzero(np.asarray(column.is_valid()))
     some = column.drop_null()
     sizes = np.asarray(pc.list_value_length(some)) if len(some) else np.zeros(0, np.int64)
-    size = int(sizes[0]) if len(sizes) else 1
+    size = int(sizes[0]) if len(sizes) else 0
     if (odd := np.flatnonzero(sizes != size)).size:
         row = ids[int(there[odd[0]])].as_py()
         msg = f"dedup: '{name}' of row {row} has {sizes[odd[0]]} numbers, of row {ids[int(there[0])].as_py()} {size}; all must have as many"
         raise InputError(msg)
-    out = np.zeros((len(column), max(size, 1)), np.float32)
-    if len(some):
+    out = np.zeros((len(column), size), np.float32)
+    if size:
         out[there] = some.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(len(some), -1)
     if (bad := np.flatnonzero(~np.isfinite(out).all(1))).size:
         msg = f"dedup: '{name}' of row {ids[int(bad[0])].as_py()} holds NaN or infinity; drop such rows first, or set them null"
