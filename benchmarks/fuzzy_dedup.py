@@ -151,7 +151,7 @@ def compare(rows: int, length: int, contenders: list[str], repeat: int) -> dict[
     for name, run in found.items():
         run["times_ours"] = round(run["cpu"] / base, 2)
         print(f"  {name:20} {run['cpu']:8.2f} CPU s {run['wall']:8.2f} s {run['times_ours']:7.2f} x"
-              f"  recall {run['recall']:.4f}  precision {run['precision']:.4f}  kept {run['kept']}  peak {run['peak_mb']} MB")  # fmt: skip
+              f"  recall {run['recall']:.4f}  precision {run['precision']:.4f}  kept {run['kept']}  peak {run['peak_mb']} MB")  # fmt: skip  # noqa: E501
     return {"rows": rows, "megabytes": round(size), "runs": found}
 
 

@@ -21,12 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 RESULTS = Path(__file__).parent / "results"
-BASE = (
-    "find the sum of all positive integers such that point circle prime root value largest equals minimum triangle "
-    "length side angle area square number many ways choose probability expressed relatively form digits product divide "
-    "remainder sequence polynomial real solutions distinct consecutive average speed minutes miles total cost each "
-    "students boxes red blue green marbles drawn without replacement expected game wins player turn coin"
-).split()  # noqa: SIM905 - a text reads better than 50 quoted words
+BASE = ["find", "the", "sum", "of", "all", "positive", "integers", "such", "that", "point", "circle", "prime", "root", "value", "largest", "equals", "minimum", "triangle", "length", "side", "angle", "area", "square", "number", "many", "ways", "choose", "probability", "expressed", "relatively", "form", "digits", "product", "divide", "remainder", "sequence", "polynomial", "real", "solutions", "distinct", "consecutive", "average", "speed", "minutes", "miles", "total", "cost", "each", "students", "boxes", "red", "blue", "green", "marbles", "drawn", "without", "replacement", "expected", "game", "wins", "player", "turn", "coin"]  # noqa: E501, SIM905
 
 
 def vocabulary(rng: random.Random) -> list[str]:
@@ -54,7 +49,7 @@ def corpus(rows: int, length: int, *, seed: int = 0, dup: float = 0.3) -> tuple[
 
     Three rows in ten are made from an earlier one: same words in other case and punctuation, or one edit for every 1 % to
     12 % of the words. One row in twenty has letters beyond ASCII; one word in eight is a number.
-    """
+    """  # noqa: E501
     rng = random.Random(seed)
     words_of = vocabulary(rng)
     kept: list[list[str]] = []
@@ -118,17 +113,17 @@ class Forest:
     def __init__(self, size: int) -> None:
         self.parent = list(range(size))
 
-    def find(self, x: int) -> int:
+    def find(self, x: int) -> int:  # noqa: D102
         while self.parent[x] != x:
             self.parent[x] = self.parent[self.parent[x]]
             x = self.parent[x]
         return x
 
-    def join(self, a: int, b: int) -> None:
+    def join(self, a: int, b: int) -> None:  # noqa: D102
         a, b = self.find(a), self.find(b)
         self.parent[max(a, b)] = min(a, b)
 
-    def clusters(self) -> list[int]:
+    def clusters(self) -> list[int]:  # noqa: D102
         return [self.find(x) for x in range(len(self.parent))]
 
 
@@ -141,7 +136,7 @@ def installed(name: str) -> str | None:
 
 
 def child(script: str, *args: str) -> dict[str, object]:
-    """Run one contender in a process of its own, so that its peak memory is its own; return the JSON of its last line."""
+    """Run one contender in a process of its own, so that its peak memory is its own; return the JSON of its last line."""  # noqa: E501
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "DAFT_PROGRESS_BAR": "0"}
     environment["DAFT_ANALYTICS_ENABLED"] = environment["DO_NOT_TRACK"] = "0"
     done = subprocess.run([sys.executable, script, *args], env=environment, capture_output=True, text=True, check=False)
@@ -161,7 +156,7 @@ class Clock:
         self.cpu, self.wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
         self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
-    def told(self, **more: object) -> None:
+    def told(self, **more: object) -> None:  # noqa: D102
         print(json.dumps({"cpu": self.cpu, "wall": self.wall, "peak_mb": self.peak, **more}))
 
 
@@ -184,7 +179,7 @@ def alternate(script: str, contenders: list[str], repeats: dict[str, int], args:
 def keep(name: str, result: dict[str, object], packages: list[str]) -> None:
     """Write results with versions and hardware."""
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else ""  # fmt: skip
+                if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else ""  # fmt: skip  # noqa: E501
     versions = {p: installed(p) for p in [*packages, "numba", "numpy", "pyarrow", "duckdb"]}
     told = {
         "hardware": {"cpu": cpu, "cores": os.cpu_count()},
@@ -196,7 +191,7 @@ def keep(name: str, result: dict[str, object], packages: list[str]) -> None:
 
 
 def run_ours(path: str, out: str, columns: str = "row_id, cluster_id", **settings: object) -> pa.Table:
-    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of all rows, with action mark's."""
+    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of all rows, with action mark's."""  # noqa: E501
     from curator.ops.dedup import dedup
     from curator.table import TableView
 

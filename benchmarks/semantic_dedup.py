@@ -131,7 +131,7 @@ def main() -> None:
     base = found["curator"]["cpu"]
     for name, run in found.items():
         run["times_ours"] = round(run["cpu"] / base, 2)
-        print(f"{name:12} {run['cpu']:7.2f} CPU s {run['wall']:7.2f} s {run['times_ours']:6.2f} x  recall {run['recall']:.5f}"
+        print(f"{name:12} {run['cpu']:7.2f} CPU s {run['wall']:7.2f} s {run['times_ours']:6.2f} x  recall {run['recall']:.5f}"  # noqa: E501
               f"  of {run['truth']} pairs, {run['more']} more  peak {run['peak_mb']} MB")  # fmt: skip
     planted.keep("semantic_dedup", {"rows": args.rows, "dimensions": 384, "least": LEAST, "runs": found}, ["faiss-cpu"])
 

@@ -245,7 +245,7 @@ def above(product: Any, rows: Any, least: Any, triangle: Any, out: Any) -> Any: 
     """Write (row, column) of the values of float32[r, c] at `least` or above into out: int32[r * c, 2]; return how many.
 
     rows: int64, the rows to look at. triangle: only columns after the row's own number.
-    """
+    """  # noqa: E501
     count = np.int64(0)
     for i in rows:
         row = product[i]

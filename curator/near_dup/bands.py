@@ -19,7 +19,7 @@ class Bands:
 
 
 def found(similarity: float, bands: int, rows: int) -> float:
-    """Return the odds that a pair of this Jaccard similarity shares a band: 1 - (1 - s^r)^b (Leskovec et al., 3.4.2)."""
+    """Return the odds that a pair of this Jaccard similarity shares a band: 1 - (1 - s^r)^b (Leskovec et al., 3.4.2)."""  # noqa: E501
     return float(1 - (1 - similarity**rows) ** bands)
 
 

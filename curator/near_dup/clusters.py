@@ -57,7 +57,7 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
             lost when it is similar to a kept row. `pairwise`: a row is lost when it is similar to any row before it.
         keep: SQL list of orderings over `rows`.
         names: returns the row_id, Arrow text, of some row numbers: int64[k], ascending.
-    """
+    """  # noqa: E501
     if mode == "linked":
         parent = np.arange(matcher.total, dtype=np.int32)
         for found, _ in matcher.edges(parent):
@@ -182,7 +182,7 @@ def _by_rank(con: Any, *, greedy: bool) -> None:
             join dedup_groups c on r.cluster = c.place left join dedup_groups d on r.dup = d.place
         qualify not of_index and count(*) over (partition by r.cluster) > 1;
         alter table dedup_result drop column of_index;
-        drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges""")
+        drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges""")  # noqa: E501
 
 
 def picker(batches: Callable[[], Iterable[Any]], inner: int, outside: Any) -> Callable[[Any], Any]:

@@ -31,7 +31,7 @@ class Recipe:
 
 
 def make(texts: Any, recipe: Recipe) -> tuple[minhash.Grams, Any]:
-    """Return (n-grams, salt) of a text column. Salt, uint64[rows]: the print of the figures; 0 where they do not count."""
+    """Return (n-grams, salt) of a text column. Salt, uint64[rows]: the print of the figures; 0 where they do not count."""  # noqa: E501
     data, offsets = words.text_buffers(texts)
     tokens = words.words(data, offsets, "nfkc") if recipe.unit == "word" else chars.characters(data, offsets)
     grams = minhash.grams(tokens.hashes, tokens.ends, recipe.n)

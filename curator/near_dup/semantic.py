@@ -129,7 +129,7 @@ def _exact(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
 
 
 def _shortened(vectors: Any, threshold: float) -> Any:
-    """Return float32[n, k + 1] whose products bound those of `vectors`; the vectors themselves where that saves nothing."""
+    """Return float32[n, k + 1] whose products bound those of `vectors`; the vectors themselves where that saves nothing."""  # noqa: E501
     n, d = vectors.shape
     if n < 2 * BLOCK or d < 32:
         return vectors
@@ -153,7 +153,7 @@ def _shortened(vectors: Any, threshold: float) -> Any:
 
 
 def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
-    """Yield (i, j) of pairs that an inverted file finds. Vectors are ordered by content, so that row order does not count."""
+    """Yield (i, j) of pairs that an inverted file finds. Vectors are ordered by content, so that row order does not count."""  # noqa: E501
     try:
         import faiss
     except ImportError:

@@ -41,7 +41,7 @@ def batches(paths: list[str], columns: tuple[str, ...], made: Mapping[str, Any])
 
     Raises:
         InputError: a file that is not whole Parquet, lacks a column, or was built with other settings: says which differ.
-    """
+    """  # noqa: E501
     import pyarrow.parquet as pq
 
     for path in paths:
@@ -77,5 +77,5 @@ def _same(column: Any, made: Mapping[str, Any], path: str) -> None:
             if held.get(k) != made.get(k)
         ]
         if differ:
-            msg = f"dedup: the index {path} was built with other settings: {'; '.join(differ)}; set them alike, or drop its dedup_index column"
+            msg = f"dedup: the index {path} was built with other settings: {'; '.join(differ)}; set them alike, or drop its dedup_index column"  # noqa: E501
             raise InputError(msg)

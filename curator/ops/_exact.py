@@ -60,7 +60,7 @@ def decide(view: View, columns: Names, names: Names, keep: str, index: Iterable[
             coalesce(index_id, first) as cluster_id, case when dup_of is not null then 1.0 end as similarity, cluster_size,
             index_id is not null as outside
         from found left join outside using (h1, h2) where cluster_size > 1 or index_id is not null;
-        drop table dedup_keys; drop table dedup_outside""")
+        drop table dedup_keys; drop table dedup_outside""")  # noqa: E501
 
 
 def _fill(con: Any, table: str, batches: Iterable[pa.RecordBatch], columns: Names, names: Names) -> None:

@@ -16,7 +16,6 @@ from curator.op import Names, View
 from curator.ops import _against
 
 if TYPE_CHECKING:
-    from curator.near_dup.clusters import Matcher
     from curator.near_dup.bands import Bands
 
 
@@ -142,13 +141,13 @@ def vectors(column: Any, name: str, ids: Any) -> Any:
     size = int(sizes[0]) if len(sizes) else 0
     if (odd := np.flatnonzero(sizes != size)).size:
         row = ids[int(there[odd[0]])].as_py()
-        msg = f"dedup: '{name}' of row {row} has {sizes[odd[0]]} numbers, of row {ids[int(there[0])].as_py()} {size}; all must have as many"
+        msg = f"dedup: '{name}' of row {row} has {sizes[odd[0]]} numbers, of row {ids[int(there[0])].as_py()} {size}; all must have as many"  # noqa: E501
         raise InputError(msg)
     out = np.zeros((len(column), size), np.float32)
     if size:
         out[there] = some.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(len(some), -1)
     if (bad := np.flatnonzero(~np.isfinite(out).all(1))).size:
-        msg = f"dedup: '{name}' of row {ids[int(bad[0])].as_py()} holds NaN or infinity; drop such rows first, or set them null"
+        msg = f"dedup: '{name}' of row {ids[int(bad[0])].as_py()} holds NaN or infinity; drop such rows first, or set them null"  # noqa: E501
         raise InputError(msg)
     return out
 

@@ -132,7 +132,7 @@ def greedy(texts: list[str]) -> list[int]:
     return kept
 
 
-edits = st.lists(st.tuples(st.integers(0, 3), st.lists(st.tuples(st.integers(0, 59), st.sampled_from("qzé3")), max_size=4)),
+edits = st.lists(st.tuples(st.integers(0, 3), st.lists(st.tuples(st.integers(0, 59), st.sampled_from("qzé3")), max_size=4)),  # noqa: E501
                  min_size=1, max_size=9)  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_the_same_whatever_the_order_and_the_batches(texts, chance, method, clus
 @settings(deadline=None, max_examples=25)
 @given(problems)
 def test_minhash_links_what_all_pairs_link(texts):
-    """Against connected components of all pairs by plain Python; 40 words and J of .6 leave nothing to luck at 64 x 2."""
+    """Against connected components of all pairs by plain Python; 40 words and J of .6 leave nothing to luck at 64 x 2."""  # noqa: E501
     run = dedup(method="minhash", threshold=0.6, numbers=False, bands=64, rows_per_band=2)
     group = list(range(len(texts)))
     for j, b in enumerate(texts):
@@ -286,7 +286,7 @@ def test_texts_with_nothing_in_them_are_no_duplicates(plan):
     "plan", [{"method": "minhash"}, {"method": "edit"}, {"method": "minhash", "cluster": "greedy"}]
 )
 def test_one_word_rows(plan):
-    assert ids(step(dedup(**plan), table(["yes", "no", "Yes!" if plan["method"] == "minhash" else "YES", "yes no"]))[0]) == [
+    assert ids(step(dedup(**plan), table(["yes", "no", "Yes!" if plan["method"] == "minhash" else "YES", "yes no"]))[0]) == [  # noqa: E501
         "r000", "r001", "r003"]  # fmt: skip
 
 
@@ -414,7 +414,7 @@ def test_an_index_of_vectors(tmp_path):
 
 
 @pytest.mark.parametrize(("other", "said"), [
-    ({"n": 4}, "n is 5, here 4"), ({"unit": "char"}, "unit is 'word', here 'char'"), ({"numbers": False}, "numbers is True, here False"),
+    ({"n": 4}, "n is 5, here 4"), ({"unit": "char"}, "unit is 'word', here 'char'"), ({"numbers": False}, "numbers is True, here False"),  # noqa: E501
     ({"method": "exact"}, "method is 'minhash', here 'exact'"),
 ])  # fmt: skip
 def test_an_index_with_other_settings_is_refused(tmp_path, other, said):
