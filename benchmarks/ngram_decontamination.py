@@ -192,7 +192,12 @@ def main() -> None:
     packages = ("numba", "pyarrow", "polars", "pyahocorasick")
     versions = {p: importlib.metadata.version(p) for p in packages if importlib.util.find_spec(NEEDS.get(p, p))}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    about = {"clock": "CPU" if args.cpu else "wall", "peak_mb": peak, "python": platform.python_version(), **versions}
+    about = {
+        "clock": "CPU" if args.cpu else "wall",
+        "peak_mb": peak,
+        "python": platform.python_version(),
+        "versions": versions,
+    }
     told = {"machine": platform.processor() or platform.machine(), **about, **results}
     args.out.write_text(json.dumps(told, indent=1) + "\n")
 

@@ -88,8 +88,10 @@ def body(text: str) -> str:
     """Return the question of a text: without `Question:` before it, and without the answer after it."""
     head = _HEAD.match(text)
     text = text[head.end() :] if head else text
-    tail = _TAIL.search(text)
-    return text[: tail.start()] if tail and text[: tail.start()].strip() else text
+    for tail in _TAIL.finditer(text):
+        if text[: tail.start()].strip():
+            return text[: tail.start()]
+    return text
 
 
 @lru_cache(maxsize=4096)

@@ -81,6 +81,7 @@ def test_the_question_is_cut_out():
     assert body("Problem: a #### 7") == "a "
     assert body("Answer: 3") == "Answer: 3"
     assert body("\nAnswer: 3") == "\nAnswer: 3"
+    assert body("#### a #### b") == "#### a "
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
