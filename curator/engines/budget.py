@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +93,8 @@ class Budget:
         Raises:
             CheckError: `max_cost` is set and the price is unknown.
         """
+        import asyncio  # 0.03 s that `check` need not pay
+
         if max_cost is not None and price is None:
             msg = (
                 f"engine '{alias}': max_cost is set but no price is known for its model; "

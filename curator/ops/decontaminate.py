@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -135,6 +134,8 @@ def decontaminate(
         return _result(finder, table, plain(table), action)
 
     async def ask(table: pa.Table) -> Result:
+        import asyncio  # 0.03 s that `check` need not pay
+
         from curator.ops._same import judge
 
         found = await asyncio.to_thread(plain, table)
