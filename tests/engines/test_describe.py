@@ -13,7 +13,7 @@ from curator.engines import budget, describe
 from curator.engines.protocol import BAD_WORDS, GENERATE, PREFIX, PROMPT_LOGPROBS
 from curator.errors import CheckError, OutputError
 
-ASKED = {"openai": {"model": "m"}, "transformers": {"model": "m"}, "vllm": {"model": "m"}}
+ASKED = {kind: {"model": "m"} for kind in ("openai", "transformers", "vllm", "reward", "vllm_reward")}
 
 
 @pytest.mark.parametrize("kind", engines.kinds())
@@ -77,7 +77,7 @@ def test_missing_things_are_sentences_with_a_way_out(monkeypatch):
     assert engines.missing("openai", {"api_key_env": "MY_KEY"}) == []
     monkeypatch.setattr(describe.importlib.util, "find_spec", lambda _name: None)
     assert "pip install 'trace-curator[vllm]'" in engines.missing("vllm", {})[0]
-    assert "pip install 'trace-curator[local]'" in engines.missing("pocket", {})[0]
+    assert "pip install 'trace-curator[pocket]'" in engines.missing("pocket", {})[0]
 
 
 def test_a_model_folder_that_is_not_there_is_missing(tmp_path):
