@@ -38,9 +38,10 @@ class EditIndex:
         longest = self._counts[1].max(initial=0) * (2 - self.ratio) / max(self.ratio, 0.01) + 200
         questions = [body(t) if t and len(t) <= 10 * longest else "" for t in array.to_pylist()]
         texts = [normalise(q, self._chain) for q in questions]
-        for row, at in edits.candidates(edits.count(texts), self._counts, self.ratio).tolist():
-            ratio = Indel.normalized_similarity(texts[row], self._texts[at], score_cutoff=self.ratio)
-            if texts[row] and ratio >= self.ratio:
+        least = self.ratio - 1e-9  # 1 - 0.2 is more than 0.8 by a rounding
+        for row, at in edits.candidates(edits.count(texts), self._counts, least).tolist():
+            ratio = Indel.normalized_similarity(texts[row], self._texts[at], score_cutoff=max(0.0, least))
+            if texts[row] and ratio >= least:
                 k = self._order[at]
                 barred = None
                 if numbers and texts[row] != self._texts[at]:

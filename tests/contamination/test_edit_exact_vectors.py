@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from curator.contamination import vectors
@@ -67,10 +67,11 @@ letters = st.text(st.sampled_from("ab é東1 "), max_size=14)
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.lists(letters, min_size=1, max_size=5),
-    st.lists(letters, min_size=1, max_size=5),
-    st.sampled_from([0.5, 0.8, 0.95, 1]),
+    reference=st.lists(letters, min_size=1, max_size=5),
+    rows=st.lists(letters, min_size=1, max_size=5),
+    ratio=st.sampled_from([0.5, 0.8, 0.95, 1]),
 )
+@example(reference=["11"], rows=["111"], ratio=0.8)
 def test_edit_misses_no_pair(reference, rows, ratio):
     """An independent oracle: the longest common subsequence of every pair."""
 
