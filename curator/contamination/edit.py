@@ -40,7 +40,7 @@ class EditIndex:
         texts = [normalise(q, self._chain) for q in questions]
         least = self.ratio - 1e-9  # 1 - 0.2 is more than 0.8 by a rounding
         for row, at in edits.candidates(edits.count(texts), self._counts, least).tolist():
-            ratio = Indel.normalized_similarity(texts[row], self._texts[at], score_cutoff=max(0.0, least))
+            ratio = Indel.normalized_similarity(texts[row], self._texts[at], score_cutoff=max(0.0, least - 1e-6))
             if texts[row] and ratio >= least:
                 k = self._order[at]
                 barred = None
