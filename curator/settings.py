@@ -170,6 +170,8 @@ def describe(hint: Any) -> str:
         return " or ".join(dict.fromkeys(describe(a) for a in args))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"a mapping of {describe(args[0])} to {describe(args[1])}"
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return f"a list of {len(args)}: " + ", ".join(describe(a) for a in args)
     if isinstance(origin, type) and issubclass(origin, Iterable):
         return f"a list of {describe(args[0])}" if args else "a list"
     return str(getattr(hint, "__name__", hint))

@@ -58,6 +58,8 @@ def values(hint):
         return values(args[0])
     if origin in (typing.Union, types.UnionType):
         return st.one_of(*(values(a) for a in args))
+    if origin is tuple and args[-1] is not Ellipsis:
+        return st.tuples(*(values(a) for a in args))
     if origin is tuple:
         return st.lists(values(args[0]), max_size=3).map(tuple)
     if origin is list:
