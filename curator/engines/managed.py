@@ -167,7 +167,7 @@ class Managed(Around):
     def _count(self, answers: list[Completion]) -> None:
         stats = self.statistics
         tokens_in, tokens_out = _tokens(answers)
-        stats.requests += len(answers)
+        stats.requests += sum(not c.too_long for c in answers)
         stats.tokens_in += tokens_in
         stats.tokens_out += tokens_out
         if self._price:
@@ -182,8 +182,9 @@ class Managed(Around):
             self.store.put(key, kept.pack(answer, self._kind, self.model), limit)
 
     def _watch_errors(self, answers: list[Completion]) -> None:
-        self._asked += len(answers)
-        bad = [c for c in answers if c.finish_reason == "error"]
+        asked = [c for c in answers if not c.too_long]  # the others say nothing about the engine
+        self._asked += len(asked)
+        bad = [c for c in asked if c.finish_reason == "error"]
         if not bad:
             return
         self.statistics.errors += len(bad)
