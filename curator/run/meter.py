@@ -36,8 +36,8 @@ class Meter(Around):
 
     Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
     `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `too_long` that no
-    context holds, which are neither requests nor errors (absent where there are none); `cost` the price of all of them and
-    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
+    context holds, which are neither requests nor errors (absent where there are none); `cost` the price of all of them
+    and `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
     whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
     """
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.engines.budget import Price
-from curator.engines.managed import Limits, Managed, _runs
+from curator.engines.budget import Limits, Price
+from curator.engines.managed import Managed, _runs
 from curator.engines.protocol import Completion, Message, Request, Sampling, TextScore, too_long
 from curator.engines.store import Store
 from curator.errors import BudgetSpent, CheckError, EngineError
