@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curator.engines import answers as kept
 from curator.engines.around import Around
-from curator.engines.budget import Budget, Price, Statistics
+from curator.engines.budget import Budget, Limits, Price, Statistics
 from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
 from curator.engines.store import Store
 from curator.errors import EngineError
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 _Pending = dict[tuple[bytes, int], "list[asyncio.Future[Completion | None]]"]
 _Found = list[Completion | None]
 _SHARE_AFTER = 20  # samples before the error share means anything (unpublished, ours: one error in ten is two)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the user allows. `error_share`: part of the samples asked that may fail before the step stops."""
-
-    max_tokens_total: int | None = None
-    max_cost: float | None = None
-    error_share: float = 0.1
 
 
 class Managed(Around):
@@ -167,7 +158,7 @@ class Managed(Around):
     def _count(self, answers: list[Completion]) -> None:
         stats = self.statistics
         tokens_in, tokens_out = _tokens(answers)
-        stats.requests += len(answers)
+        stats.requests += sum(not c.too_long for c in answers)
         stats.tokens_in += tokens_in
         stats.tokens_out += tokens_out
         if self._price:
@@ -182,8 +173,9 @@ class Managed(Around):
             self.store.put(key, kept.pack(answer, self._kind, self.model), limit)
 
     def _watch_errors(self, answers: list[Completion]) -> None:
-        self._asked += len(answers)
-        bad = [c for c in answers if c.finish_reason == "error"]
+        asked = [c for c in answers if not c.too_long]  # the others say nothing about the engine
+        self._asked += len(asked)
+        bad = [c for c in asked if c.finish_reason == "error"]
         if not bad:
             return
         self.statistics.errors += len(bad)

@@ -137,7 +137,7 @@ class OpenAIEngine:
         body = wire.payload(request, self._model, self._flavour, self._extra, limit_name=self._limit_name)
         answer = await self._talk.post(self._chat, body, lambda page: wire.parse(page, request))
         if isinstance(answer, str):
-            return [Completion("", "error", error=answer)] * request.n
+            return [Completion("", "error", error=answer, too_long=wire.is_too_long(answer))] * request.n
         found: list[Completion] = answer
         return found
 

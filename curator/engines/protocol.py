@@ -69,6 +69,7 @@ class Completion:
 
     `logprobs`: natural logs, one per generated token, or None.
     `logprob_tokens`: the token strings they belong to.
+    `too_long`: an error that is the row's and not the engine's, see `too_long`.
     """
 
     text: str
@@ -79,6 +80,16 @@ class Completion:
     logprob_tokens: tuple[str, ...] | None = None
     error: str | None = None
     cached: bool = False
+    too_long: bool = False
+
+
+def too_long(tokens: int, context: int) -> Completion:
+    """Return the failure of a prompt that leaves no room in the model's context: nothing was read, nothing is paid.
+
+    It says something about the row and nothing about the engine, so it does not count towards `max_error_share`.
+    """
+    why = f"the prompt has {tokens} tokens, the model's context is {context}"
+    return Completion("", "error", error=why, too_long=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from annotated_types import Ge
 from curator.engines.chat import Chat, offsets, sample_seed
 from curator.engines.forward import Decoder, Row, decoder_for
 from curator.engines.local import LocalModel
-from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
+from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore, too_long
 from curator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ class TransformersEngine(LocalModel):
         context = self.max_context
         room = s.max_tokens if context is None else min(s.max_tokens, context - len(prompt))
         if room < 1:
-            why = f"the prompt has {len(prompt)} tokens, the model's context is {context}"
-            return [Completion("", "error", 0, len(prompt), error=why)] * request.n
+            return [too_long(len(prompt), context or 0)] * request.n
         bad = self.chat.bad_words(s.bad_words)
         jobs = []
         for i in range(request.first_sample, request.first_sample + request.n):

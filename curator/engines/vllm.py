@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 
 from curator.engines.chat import offsets
 from curator.engines.local import LocalModel
-from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
+from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore, too_long
 from curator.errors import EngineError
 
 
@@ -85,8 +85,7 @@ class VLLMEngine(LocalModel):
         prompt = self.chat.prompt(request.messages, request.prefix)
         room = self._room(prompt, request.sampling.max_tokens)
         if room < 1:
-            why = f"the prompt has {len(prompt)} tokens, the model's context is {self.max_context}"
-            return [Completion("", "error", 0, len(prompt), error=why)] * request.n
+            return [too_long(len(prompt), self.max_context or 0)] * request.n
         answer = await self._ask(prompt, self._parameters(request, room))
         found = sorted(answer.outputs, key=lambda o: o.index)
         return [self._completion(o, len(prompt)) for o in found]

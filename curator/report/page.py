@@ -114,12 +114,12 @@ def _reports(story: Story) -> str:
 
 
 def _engines(story: Story) -> str:
-    keys = ("requests", "cached", "tokens_in", "tokens_out", "errors")
+    keys = ("requests", "cached", "tokens_in", "tokens_out", "errors", "too_long")
     rows = [
         (alias, *(int(use.get(k, 0)) for k in keys), f"{use['cost']:.4f}" if "cost" in use else "no price")
         for alias, use in story.engines.items()
     ]
-    head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "cost")
+    head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "too long", "cost")
     return _section("Models", table(head, rows)) if rows else ""
 
 

@@ -35,8 +35,9 @@ class Meter(Around):
     """An engine that counts: what it is asked goes to the inner engine unchanged.
 
     Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
-    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `cost` the price of all of them and
-    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
+    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `too_long` that no
+    context holds, which are neither requests nor errors (absent where there are none); `cost` the price of all of them
+    and `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
     whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
     """
 
@@ -84,20 +85,23 @@ class Meter(Around):
         """Nothing: the run closes what it opened."""
 
     def _count(self, found: list[Completion]) -> None:
-        cached = tokens_in = tokens_out = errors = new_in = new_out = 0
+        cached = tokens_in = tokens_out = errors = new_in = new_out = too_long = 0
         for c in found:
             tokens_out += c.n_tokens
             tokens_in = max(tokens_in, c.n_prompt_tokens)
-            errors += c.finish_reason == "error"
+            too_long += c.too_long
+            errors += c.finish_reason == "error" and not c.too_long
             if c.cached:
                 cached += 1
             else:
                 new_out += c.n_tokens
                 new_in = max(new_in, c.n_prompt_tokens)
         use: Use = {
-            "requests": len(found), "cached": cached, "errors": errors,
+            "requests": len(found) - too_long, "cached": cached, "errors": errors,
             "tokens_in": tokens_in, "tokens_out": tokens_out,
         }  # fmt: skip
+        if too_long:
+            use["too_long"] = too_long
         if self._price:
             a, b = self._price
             use["cost"] = (a * tokens_in + b * tokens_out) / 1e6

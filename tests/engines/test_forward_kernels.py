@@ -27,10 +27,15 @@ def panels(w: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(wide.reshape(depth, -1, PANEL).transpose(1, 0, 2))
 
 
+@numba.njit
+def compiled_project(x, rows, depth, w, out):  # only compiled code can call it
+    kernel.project(x, rows, depth, w, out)
+
+
 def project(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     p = panels(w)
     out = np.zeros((len(x), len(p) * PANEL), np.float32)
-    kernel.project(x, len(x), x.shape[1], p, out)
+    compiled_project(x, len(x), x.shape[1], p, out)
     return out[:, : w.shape[1]]
 
 

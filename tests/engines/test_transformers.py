@@ -184,6 +184,7 @@ def test_the_context_is_a_limit_with_a_name(tiny_model):
     )
     assert long[0].finish_reason == "error"
     assert "the model's context is 140" in long[0].error
+    assert (long[0].too_long, long[0].n_prompt_tokens) == (True, 0)
     assert near[0].finish_reason in ("length", "stop")
     assert near[0].n_tokens + near[0].n_prompt_tokens <= 140
     assert fine[0].finish_reason in ("length", "stop")
