@@ -142,7 +142,7 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("door", "code", "more"),
     [
-        ("import curator", "import curator", ("pyarrow", "duckdb", "numpy", "yaml", "click", "rich", "pydantic")),
+        ("import curator", "import curator", ("pyarrow", "duckdb", "numpy", "yaml", "typer", "rich", "pydantic")),
         (
             "curator --help",
             "import contextlib, io\nfrom curator.cli import main\n"

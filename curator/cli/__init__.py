@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from click.exceptions import NoArgsIsHelpError
-
-from curator.cli.app import INTERRUPTED, app
+from curator.cli.app import app
 from curator.errors import CuratorError
+
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,11 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _ours()
         code = app(arguments, prog_name="curator", standalone_mode=False)
-    except KeyboardInterrupt:  # outside a command
+    except KeyboardInterrupt:
         code = INTERRUPTED
-    except NoArgsIsHelpError as e:
-        e.show()
-        code = e.exit_code
     except BrokenPipeError:  # `curator ops | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -46,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         _say(f"error: {show()}")
         _say("try: curator --help")
-    if code == INTERRUPTED:
+    if code == INTERRUPTED:  # typer turns the interrupt of a command into its code
         _say("interrupted; what succeeded is kept, and the same command goes on from there")
     if argv is None and "duckdb" not in sys.modules:  # whose binding reports as leaked what was not collected
         gc.freeze()  # else the interpreter looks at every object once more before it ends: 15 % of `check`

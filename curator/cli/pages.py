@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
+import typer
 
 from curator.errors import CheckError, CuratorError, OutputError
 
@@ -29,7 +29,7 @@ def check(files: Sequence[Path], sets: Sequence[str]) -> int:
             code = max(code, CheckError.exit_code)
         else:
             labels = " > ".join(step.label for step in pipeline.steps)
-            click.echo(f"{file}: ok, {len(pipeline.steps)} steps: {labels}")
+            typer.echo(f"{file}: ok, {len(pipeline.steps)} steps: {labels}")
     return code
 
 
@@ -63,15 +63,15 @@ def ops(name: str | None) -> None:
     from curator.pipeline import find_op
 
     if name is not None:
-        click.echo(explain(find_op(name)))
+        typer.echo(explain(find_op(name)))
         return
     for title, found in listing():
-        click.echo(f"{title}")
+        typer.echo(f"{title}")
         width = max(len(op.name) for op in found)
         for op in found:
-            click.echo(f"  {op.name:<{width}}  {op.summary}")
-        click.echo("")
-    click.echo("curator ops NAME explains one.")
+            typer.echo(f"  {op.name:<{width}}  {op.summary}")
+        typer.echo("")
+    typer.echo("curator ops NAME explains one.")
 
 
 def schema() -> None:
@@ -80,7 +80,7 @@ def schema() -> None:
 
     from curator.schema import schema as pipelines
 
-    click.echo(json.dumps(pipelines(), indent=2))
+    typer.echo(json.dumps(pipelines(), indent=2))
 
 
 STARTER = """\
@@ -117,4 +117,4 @@ def init(file: Path) -> None:
     except OSError as e:
         msg = f"cannot write '{file}': {e.strerror}"
         raise OutputError(msg) from None
-    click.echo(f"wrote {file}\nnext: curator check {file}; curator run {file}")
+    typer.echo(f"wrote {file}\nnext: curator check {file}; curator run {file}")
