@@ -146,7 +146,8 @@ def _plainly(hint: Any, value: Any) -> Any:
         return value if type(value) is str and value in args else _UNSURE
     if origin in (typing.Union, types.UnionType):
         found = [v for v in (_plainly(a, value) for a in args) if v is not _UNSURE]
-        same = [v for v in found if type(v) is type(value)] or found
+        given = list if type(value) is tuple else type(value)  # both doors go through JSON, which has only lists
+        same = [v for v in found if type(v) is given] or found
         return same[0] if len(same) == 1 else _UNSURE
     if origin is typing.Annotated:
         sure = _plainly(args[0], value)
