@@ -41,6 +41,7 @@ COLUMNS: dict[str, Column] = {
     "model": Column(pa.string(), "model name and revision that wrote the trace"),
     "n_tokens": Column(pa.int32(), "tokens of the trace, counted by the engine that wrote it"),
     "n_prompt_tokens": Column(pa.int32(), "tokens of the prompt, counted by the engine"),
+    "temperature": Column(pa.float64(), "sampling temperature the trace was drawn at"),
     # verdict
     "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),
     "correct": Column(pa.bool_(), "true, false, or null where the verdict decides neither"),
@@ -82,6 +83,19 @@ COLUMNS: dict[str, Column] = {
     "verified": Column(pa.bool_(), "true where the rewrite was accepted"),
     "reject_reason": Column(pa.string(), "why the last rewrite was not accepted"),
     "n_attempts": Column(pa.int32(), "rewrites asked for"),
+    # pair: the row itself is the chosen side
+    "rejected_id": Column(pa.string(), "row_id of the rejected side of the pair"),
+    "rejected_trace": Column(pa.string(), "trace of the rejected side"),
+    "rejected_think": Column(pa.string(), "thinking part of the rejected side"),
+    "rejected_response": Column(pa.string(), "text of the rejected side after its thinking part"),
+    "rejected_finish_reason": Column(pa.string(), "finish_reason of the rejected side"),
+    "rejected_n_tokens": Column(pa.int32(), "tokens of the rejected side"),
+    "rejected_engine": Column(pa.string(), "engine that wrote the rejected side"),
+    "rejected_model": Column(pa.string(), "model that wrote the rejected side"),
+    "pair_differs": Column(pa.string(), "verdict where the sides have different ones; else the rule that tells them apart"),
+    "desirable": Column(pa.bool_(), "KTO: true for an answer to learn, false for one to avoid"),
+    "step_texts": Column(pa.list_(pa.string()), "steps of a trace, in order"),
+    "step_labels": Column(pa.list_(pa.bool_()), "of each step: true where it is right"),
     # dropped rows
     "dropped_by": Column(pa.string(), "step that dropped the row"),
     "reason": Column(pa.string(), "reason code, from the step's own vocabulary"),
