@@ -65,6 +65,54 @@ COLUMNS: dict[str, Column] = {
     "pass_rate": Column(pa.float64(), "n_ok / n; null where n is 0"),
     "pass_rate_low": Column(pa.float64(), "lower end of the interval of pass_rate"),
     "pass_rate_high": Column(pa.float64(), "upper end of the interval of pass_rate"),
+    "score_mean": Column(pa.float64(), "mean of the scores of the problem's samples"),
+    "score_std": Column(pa.float64(), "their standard deviation, with the ddof of the step; null where it is undefined"),
+    "score_max": Column(pa.float64(), "the largest of them"),
+    "cv": Column(pa.float64(), "score_std / score_mean; null where the mean is 0"),
+    "passed": Column(pa.bool_(), "whether the sample's own score is over the threshold of its category"),
+    "decision": Column(
+        pa.string(), "DeepDistill's tests in order: max_below_threshold, none_above_threshold, cv_low, or cv_high"
+    ),
+    "band": Column(pa.string(), "name of the band that the problem falls in; null where in none"),
+    "length_mean": Column(pa.float64(), "mean length of the problem's samples"),
+    "solved_by": Column(pa.list_(pa.string()), "models with at least one correct sample of the problem"),
+    "model_rates": Column(
+        pa.list_(
+            pa.struct(
+                [("model", pa.string()), ("n", pa.int32()), ("n_ok", pa.int32()), ("n_undecided", pa.int32()),
+                 ("pass_rate", pa.float64()), ("cv", pa.float64())]
+            )
+        ),
+        "the same numbers for each model by itself, by name",
+    ),
+    "n_asked": Column(pa.int32(), "samples that were asked for to grade the problem"),
+    "stopped": Column(pa.string(), "why no more samples were asked for: decided, or n (as many as allowed)"),
+    "judged_difficulty": Column(pa.float64(), "mean difficulty over the replies that could be read"),
+    "judged_n": Column(pa.int32(), "replies that could be read"),
+    "judged_std": Column(pa.float64(), "their standard deviation (ddof 0)"),
+    # likelihood of a given text under a model; a step's `name` stands before them: student_logprob_mean
+    "logprob_sum": Column(pa.float64(), "sum of the natural log-probabilities of the tokens scored"),
+    "logprob_mean": Column(pa.float64(), "their mean"),
+    "perplexity": Column(pa.float64(), "exp(-logprob_mean)"),
+    "n_scored": Column(pa.int32(), "tokens scored, by the scoring model's tokenizer"),
+    "score_truncated": Column(pa.bool_(), "true where the text did not fit the context: only its head was scored"),
+    "score_error": Column(pa.string(), "why nothing was scored; null where something was"),
+    "scored_by": Column(pa.string(), "model that scored, with its revision"),
+    "token_entropy": Column(pa.float64(), "mean entropy of the model's distribution at the tokens scored, in nats"),
+    "margin": Column(pa.float64(), "mean difference of the two largest probabilities at the tokens scored"),
+    "span_logprob_sum": Column(pa.list_(pa.float64()), "of each span: sum of its tokens' log-probabilities"),
+    "span_n_scored": Column(pa.list_(pa.int32()), "of each span: tokens scored"),
+    "reward": Column(pa.float64(), "number of the reward model: a logit, higher is better"),
+    "embedding": Column(pa.list_(pa.float32()), "vector of the text: mean of the model's last hidden states"),
+    # where a sentence comes from
+    "span_labels": Column(
+        pa.list_(pa.string()), "of each span: teacher, student, common; with a distilled model shared or boosted too"
+    ),
+    "n_teacher_spans": Column(pa.int32(), "spans that are much likelier under the teacher"),
+    "n_student_spans": Column(pa.int32(), "spans that are much likelier under the student"),
+    # quality marks
+    "flags": Column(pa.list_(pa.string()), "what speaks against the row, see `mark`; empty where nothing does"),
+    "flag_detail": Column(pa.string(), "JSON: the number or the text behind each flag"),
     # dedup and decontamination
     "cluster_id": Column(pa.string(), "row_id of the kept row of the duplicate cluster"),
     "dup_of": Column(pa.string(), "row_id of the row this one duplicates"),
