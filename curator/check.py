@@ -102,7 +102,7 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
     problems = []
     for step in pipeline.steps:
         for setting, alias in step.engines.items():
-            where = step.lines.get(setting, step.where)
+            where = step.lines.get(setting.partition("[")[0], step.where)
             spec = pipeline.engines.get(alias)
             if spec is None:
                 way = near.hint(alias, pipeline.engines) or f"; add `engines: {{{alias}: {{kind: ...}}}}`"

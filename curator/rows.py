@@ -140,7 +140,7 @@ COLUMNS: dict[str, Column] = {
     "rejected_n_tokens": Column(pa.int32(), "tokens of the rejected side"),
     "rejected_engine": Column(pa.string(), "engine that wrote the rejected side"),
     "rejected_model": Column(pa.string(), "model that wrote the rejected side"),
-    "pair_differs": Column(pa.string(), "verdict where the sides have different ones; else the rule that tells them apart"),
+    "pair_differs": Column(pa.string(), "verdict where the sides have different ones, else the rule"),
     "desirable": Column(pa.bool_(), "KTO: true for an answer to learn, false for one to avoid"),
     "step_texts": Column(pa.list_(pa.string()), "steps of a trace, in order"),
     "step_labels": Column(pa.list_(pa.bool_()), "of each step: true where it is right"),

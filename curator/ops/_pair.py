@@ -168,14 +168,14 @@ def process(view: View, steps: str, labels: str, threshold: float, after_error: 
     schema = view.schema
     text = quote(steps)
     if not pa.types.is_list(schema.field(steps).type):
-        text = f"list_filter(string_split_regex({text}, '\\n\\s*\\n'), s -> trim(s) <> '')"
+        text = f"list_filter(string_split_regex({text}, '\\n\\s*\\n'), lambda s: trim(s) <> '')"
     inner = schema.field(labels).type.value_type
     right = "l" if pa.types.is_boolean(inner) else f"l > {float(threshold)}"
-    marks = f"list_transform({quote(labels)}, l -> {right})"
+    marks = f"list_transform({quote(labels)}, lambda l: {right})"
     view.con.execute(f"""
         create or replace temp table pair_steps as
         select row_id, texts, marks, coalesce(list_position(marks, false), 0) as first_error,
-            coalesce(len(texts) > 0 and len(texts) = len(marks) and len(list_filter(marks, m -> m is null)) = 0, false)
+            (len(texts) > 0 and len(texts) = len(marks) and len(list_filter(marks, lambda m: m is null)) = 0) is true
             as whole
         from (select row_id, {text} as texts, {marks} as marks from rows)""")
     end = "case when first_error > 0 then first_error else len(texts) end"
@@ -183,8 +183,8 @@ def process(view: View, steps: str, labels: str, threshold: float, after_error: 
     seen = f"texts[:{end}]" if cut else "texts"
     judged = f"marks[:{end}]" if cut else "marks"
     if after_error == "wrong":
-        judged = "list_transform(marks, (m, i) -> m and (first_error = 0 or i < first_error))"
-    new = {"step_texts": f"pair_made.seen::varchar[]", "step_labels": f"pair_made.judged::boolean[]"}
+        judged = "list_transform(marks, lambda m, i: m and (first_error = 0 or i < first_error))"
+    new = {"step_texts": "pair_made.seen::varchar[]", "step_labels": "pair_made.judged::boolean[]"}
     view.con.execute(
         f"create or replace temp table pair_made as select row_id, {seen} as seen, {judged} as judged from pair_steps "
         "where whole"

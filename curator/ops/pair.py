@@ -51,7 +51,7 @@ def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> No
     if settings["kind"] == "process":
         labels = columns.get(settings["labels"])
         if labels is not None and not pa.types.is_list(labels) and not pa.types.is_null(labels):
-            msg = f"pair: labels names '{settings['labels']}', which is {labels}; it wants a list of true/false or numbers"
+            msg = f"pair: labels names '{settings['labels']}', which is {labels}; not a list of true/false or numbers"
             raise CheckError(msg)
         return
     for key in ("chosen", "rejected"):

@@ -175,7 +175,8 @@ def test_a_text_is_cut_at_blank_lines():
     assert row["step_texts"] == ["one", "two", "three"]
 
 
-sample = st.tuples(st.sampled_from("abc"), st.sampled_from([True, False, None]), st.one_of(st.none(), st.integers(0, 9)))
+verdict = st.sampled_from([True, False, None])
+sample = st.tuples(st.sampled_from("abc"), verdict, st.one_of(st.none(), st.integers(0, 9)))
 
 
 @settings(deadline=None, max_examples=40)
@@ -186,7 +187,7 @@ sample = st.tuples(st.sampled_from("abc"), st.sampled_from([True, False, None]),
 )  # fmt: skip
 def test_order_of_rows_does_not_matter_and_no_row_vanishes(samples, random, rule):
     whole = table(samples)
-    mixed = whole.take(random.sample(range(whole.num_rows), whole.num_rows))
+    mixed = whole.take(pa.array(random.sample(range(whole.num_rows), whole.num_rows), pa.int64()))
     out, dropped, counts = step(pair(**rule), whole)
     assert (out, dropped, counts) == step(pair(**rule), mixed)
     if "kind" not in rule:
@@ -221,5 +222,5 @@ def test_what_check_says():
         module.check({**defaults, "chosen": "n_tokens"}, columns)
     with pytest.raises(CheckError, match="Candidate bindings"):
         module.check({**defaults, "against": "n_token desc"}, columns)
-    with pytest.raises(CheckError, match="wants a list"):
+    with pytest.raises(CheckError, match="not a list"):
         module.check({**defaults, "kind": "process", "labels": "trace"}, columns)
