@@ -97,7 +97,7 @@ def generate(
         user = Message("user", prompts.fill(prompt, **values))
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         head = prompts.fill(prefix, **values)
-        asked = _requests(messages, sampling, n, head, row, engine, seed)
+        asked = requests(messages, sampling, range(n), head, row, engine, seed)
         if len(asked) == 1:  # without a task of its own
             return head, await engine.generate(asked[0])
         answers = await asyncio.gather(*(engine.generate(request) for request in asked))
@@ -127,23 +127,24 @@ def generate(
     return run
 
 
-def _requests(
-    messages: tuple[Message, ...], sampling: dict[str, Any], n: int, head: str, row: Mapping[str, Any],
+def requests(
+    messages: tuple[Message, ...], sampling: Mapping[str, Any], samples: range, head: str, row: Mapping[str, Any],
     engine: Engine, seed: int | None,
 ) -> list[Request]:  # fmt: skip
-    """One request for all samples, or one a sample where the engine takes seeds.
+    """One request for all of `samples`, or one a sample where the engine takes seeds.
 
     One seed for a request of n would give sample 5 another text when it is asked for later by itself.
     """
     key = row["row_id"]
     if SEED not in engine.capabilities or sampling["temperature"] == 0:
-        return [Request(messages, Sampling(**sampling), n=n, prefix=head, key=key)]
+        asked = Sampling(**sampling)
+        return [Request(messages, asked, n=len(samples), prefix=head, first_sample=samples.start, key=key)]
     problem = row.get("problem_id") or key
     return [
         Request(
             messages, Sampling(**sampling, seed=seed_of(seed or 0, problem, i)), prefix=head, first_sample=i, key=key
         )
-        for i in range(n)
+        for i in samples
     ]
 
 
