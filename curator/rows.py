@@ -66,7 +66,7 @@ COLUMNS: dict[str, Column] = {
     "pass_rate_low": Column(pa.float64(), "lower end of the interval of pass_rate"),
     "pass_rate_high": Column(pa.float64(), "upper end of the interval of pass_rate"),
     "score_mean": Column(pa.float64(), "mean of the scores of the problem's samples"),
-    "score_std": Column(pa.float64(), "their standard deviation, with the ddof of the step; null where it is undefined"),
+    "score_std": Column(pa.float64(), "their standard deviation, with the step's ddof; null where undefined"),
     "score_max": Column(pa.float64(), "the largest of them"),
     "cv": Column(pa.float64(), "score_std / score_mean; null where the mean is 0"),
     "passed": Column(pa.bool_(), "whether the sample's own score is over the threshold of its category"),

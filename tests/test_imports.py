@@ -26,6 +26,7 @@ HELPERS = {
     "dap",
     "kernels",
     "contamination",
+    "difficulty",
     "near_dup",
     "sandbox",
     "verdicts",

@@ -98,7 +98,11 @@ def generate(
         user = Message("user", prompts.fill(prompt, **values))
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         head = prompts.fill(prefix, **values)
-        asked = [(arm, r) for arm in arms for r in _requests(messages, sampling, n, head, row, arm, seed)]
+        asked = [
+            (arm, request)
+            for arm in arms
+            for request in requests(messages, arm.sampling(sampling), range(n), head, row, arm.engine, seed)
+        ]
         if len(asked) == 1:  # without a task of its own
             return head, [(arms[0], c) for c in await arms[0].engine.generate(asked[0][1])]
         answers = await asyncio.gather(*(arm.engine.generate(request) for arm, request in asked))
@@ -135,6 +139,10 @@ class Arm(NamedTuple):
     engine: Engine
     temperature: float
 
+    def sampling(self, rest: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the other settings of sampling with this temperature."""
+        return {**rest, "temperature": self.temperature}
+
 
 def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float, ...]) -> list[Arm]:
     """Return every engine at every temperature, in the order written.
@@ -150,24 +158,24 @@ def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float,
     return [Arm(e, float(t)) for e in engines for t in temperatures]
 
 
-def _requests(
-    messages: tuple[Message, ...], sampling: dict[str, Any], n: int, head: str, row: Mapping[str, Any],
-    arm: Arm, seed: int | None,
+def requests(
+    messages: tuple[Message, ...], sampling: Mapping[str, Any], samples: range, head: str, row: Mapping[str, Any],
+    engine: Engine, seed: int | None,
 ) -> list[Request]:  # fmt: skip
-    """One request for all samples, or one a sample where the engine takes seeds.
+    """One request for all of `samples`, or one a sample where the engine takes seeds.
 
     One seed for a request of n would give sample 5 another text when it is asked for later by itself.
     """
     key = row["row_id"]
-    sampling = {**sampling, "temperature": arm.temperature}
-    if SEED not in arm.engine.capabilities or arm.temperature == 0:
-        return [Request(messages, Sampling(**sampling), n=n, prefix=head, key=key)]
+    if SEED not in engine.capabilities or sampling["temperature"] == 0:
+        asked = Sampling(**sampling)
+        return [Request(messages, asked, n=len(samples), prefix=head, first_sample=samples.start, key=key)]
     problem = row.get("problem_id") or key
     return [
         Request(
             messages, Sampling(**sampling, seed=seed_of(seed or 0, problem, i)), prefix=head, first_sample=i, key=key
         )
-        for i in range(n)
+        for i in samples
     ]
 
 
