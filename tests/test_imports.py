@@ -27,7 +27,9 @@ HELPERS = {
     "kernels",
     "contamination",
     "near_dup",
+    "retro",
     "sandbox",
+    "spans",
     "verdicts",
     "engines.protocol",
 }
