@@ -114,6 +114,16 @@ TEMPLATES: dict[str, str] = {
     "same_problem": SAME_PROBLEM,
 }
 
+# Below: prompts that the pocket model is not trained on, and so not among TEMPLATES (which its weights are tied to).
+
+# `segment: {how: quoted}`. MinD and Long x Short publish no segmentation prompt; this is ours.
+QUOTE_UNITS = (
+    "Divide this reasoning into units. A unit pursues one line of thought up to a result, a check or a change of "
+    "mind. For each unit copy its first six to ten words exactly as they stand, one unit a line, in order, beginning "
+    "with the first words of the text. Write nothing else.\n\n"
+    "Reasoning:\n{text}"
+)
+
 
 def fill(template: str, **fields: str) -> str:
     """Return `template` with each `{name}` in `fields` replaced, in one pass; other braces stay as they are."""

@@ -6,6 +6,7 @@ Long format: one row is one problem; after `generate` one row is one sample of o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -144,6 +145,13 @@ COLUMNS: dict[str, Column] = {
     "desirable": Column(pa.bool_(), "KTO: true for an answer to learn, false for one to avoid"),
     "step_texts": Column(pa.list_(pa.string()), "steps of a trace, in order"),
     "step_labels": Column(pa.list_(pa.bool_()), "of each step: true where it is right"),
+    # segment and splice (specs synthesis 1.3, 1.4)
+    "spans": Column(
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string())])),
+        "pieces of a text, in order and covering it; start and end in characters (Unicode code points)",
+    ),
+    "n_spans": Column(pa.int32(), "number of spans"),
+    "seg_ok": Column(pa.bool_(), "false where the pieces could not be found and the text is one span"),
     # dropped rows
     "dropped_by": Column(pa.string(), "step that dropped the row"),
     "reason": Column(pa.string(), "reason code, from the step's own vocabulary"),
@@ -167,3 +175,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 def types(names: tuple[str, ...]) -> dict[str, pa.DataType]:
     """Return the Arrow type of each shared column in `names`. Raises KeyError for an unknown name."""
     return {name: COLUMNS[name].type for name in names}
+
+
+def put(table: pa.Table, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """Return the table with these columns; those it has already are replaced where they stand."""
+    for name, values in columns.items():
+        at = table.column_names.index(name) if name in table.column_names else -1
+        table = table.set_column(at, name, values) if at >= 0 else table.append_column(name, values)
+    return table

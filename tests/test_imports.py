@@ -28,7 +28,9 @@ HELPERS = {
     "contamination",
     "difficulty",
     "near_dup",
+    "retro",
     "sandbox",
+    "spans",
     "verdicts",
     "engines.protocol",
 }
