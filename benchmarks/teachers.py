@@ -3,9 +3,9 @@
     python benchmarks/teachers.py
 
 Needs ../shared/data; says so and stops where it is absent. The data hold the even half of the problems with our own
-verdicts. The published accuracies (benchmarks/published_zeroeval.json) are over all problems, by the published rule: the
-first number of the answer equals the first number of the reference. Three things differ then: the problems, the rule,
-and for some models the coverage. So three comparisons, each by Spearman's correlation of the ranks:
+verdicts. The published accuracies (benchmarks/published_zeroeval.json) are over all problems, by the published rule:
+the first number of the answer equals the first number of the reference. Three things differ then: the problems, the
+rule, and for some models the coverage. So three comparisons, each by Spearman's correlation of the ranks:
 
 - `same problems, published rule`: our ranking against the published rule applied to the very same rows;
 - `published numbers`: our ranking against the published accuracies over all problems;

@@ -35,6 +35,8 @@ def sides(item: Item, plan: Plan) -> tuple[list[Record], Record, Record] | Refus
     found = chat(item, plan)
     if isinstance(found, Refusal):
         return found
+    if item.row.get("rejected_trace") is None and item.row.get("rejected_response") is None:
+        return Refusal("no_pair", "rejected_trace is null")
     other = {name.removeprefix("rejected_"): item.row.get(name) for name in REJECTED}
     said = turn(other, "long")
     if isinstance(said, Refusal):

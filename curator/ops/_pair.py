@@ -78,22 +78,34 @@ def match(view: View, k: int, order: str, nearest: str) -> None:
         where c.row_id <> r.row_id and {apart} and {joined} qualify {number} <= {k}""")
 
 
-def preference(view: View, sides: Sides, caps: Caps) -> Split:
-    """Return the chosen rows with their rejected sides; every other row with its reason."""
+def preference(view: View, sides: Sides, caps: Caps, *, alone: bool) -> Split:
+    """Return the chosen rows with their rejected sides; every other row with its reason.
+
+    `alone`: the first chosen row of a problem that has no pair, or whose pair is too long, stays without one.
+    """
     rule = literal(f"{sides.chosen} by {sides.prefer}, over {sides.rejected} by {sides.against}")
     verdicts = "rows.correct is distinct from pair_other.correct" if "correct" in view.schema.names else "false"
     limits = {"prompt_tokens": caps.prompt, "chosen_tokens": caps.chosen, "rejected_tokens": caps.rejected}
     view.con.execute(f"create or replace temp table pair_judged as select *, {_fault(limits)} as fault from pair_found")
+    single = (
+        "select row_id from pair_rows anti join (from pair_judged where fault is null) using (pair_key) "
+        f"where is_chosen and {'true' if alone else 'false'} qualify row_number() over (partition by pair_key order by "
+        "chosen_place) = 1"
+    )
+    view.con.execute(f"create or replace temp table pair_alone as {single}")
     side = {f"rejected_{name}": _other(view.schema, name) for name in _CARRIED}
     new = {"rejected_id": "pair_judged.rejected_id", **side}
     new["pair_differs"] = f"case when {verdicts} then 'verdict' else {rule} end"
+    none = {name: f"null::{_SQL[str(rows.COLUMNS[name].type)]}" for name in new}
     out = (
         f"select {with_columns(view.schema, new)} from rows join pair_judged on pair_judged.chosen_id = rows.row_id "
-        "join rows pair_other on pair_other.row_id = pair_judged.rejected_id where pair_judged.fault is null"
+        "join rows pair_other on pair_other.row_id = pair_judged.rejected_id where pair_judged.fault is null "
+        f"union all by name select {with_columns(view.schema, none)} from rows semi join pair_alone using (row_id)"
     )
     told = "to_json(struct_pack(chosen := chosen_id, rejected := rejected_id, prompt_tokens := prompt_tokens, "
     told += "chosen_tokens := chosen_tokens, rejected_tokens := rejected_tokens))::varchar"
     dropped = f"""
+        with dropped as (
         select rejected_id as row_id, 'rejected_side' as reason, {told} as evidence from pair_judged where fault is null
         union all
         select unnest([chosen_id, rejected_id]), fault, {told} from pair_judged where fault is not null
@@ -105,16 +117,18 @@ def preference(view: View, sides: Sides, caps: Caps) -> Split:
             count(*) filter (is_rejected) as n_rejected from pair_rows group by 1) using (pair_key)
         join (select pair_key, count(chosen_id) as paired from (select distinct pair_key from pair_rows)
             left join pair_found using (pair_key) group by 1) using (pair_key)
-        anti join (select unnest([chosen_id, rejected_id]) as row_id from pair_found) using (row_id)"""
+        anti join (select unnest([chosen_id, rejected_id]) as row_id from pair_found) using (row_id))
+        from dropped anti join pair_alone using (row_id)"""
     return Split(out, dropped, _lengths(view))
 
 
+_SQL = {"string": "varchar", "int32": "int"}
 _CARRIED = ("trace", "think", "response", "finish_reason", "n_tokens", "engine", "model")
 
 
 def _other(schema: pa.Schema, name: str) -> str:
     """SQL for a column of the rejected side; null where the table has none."""
-    kind = {"string": "varchar", "int32": "int"}[str(rows.COLUMNS[f"rejected_{name}"].type)]
+    kind = _SQL[str(rows.COLUMNS[f"rejected_{name}"].type)]
     return f"pair_other.{name}" if name in schema.names else f"null::{kind}"
 
 

@@ -78,6 +78,7 @@ def pair(
     k: int | None = None,
     order: Literal["any", "rejected_first", "chosen_first"] = "any",
     match: Literal["none", "length"] = "none",
+    alone: Literal["drop", "keep"] = "drop",
     max_prompt_tokens: int | None = None,
     max_chosen_tokens: int | None = None,
     max_rejected_tokens: int | None = None,
@@ -112,6 +113,9 @@ def pair(
         order: the rejected side must be an earlier, or a later, sample than the chosen one. REDI's text describes
             `rejected_first`; its code, and so the default, asks for no order.
         match: `length` takes, for the chosen row, the rejected one whose length is nearest.
+        alone: `keep` also keeps the first chosen row of a problem without a pair, its `rejected_*` null: the positive
+            set of REDI's first stage and the pairs of its second in one table. `export: {to: [trl, trl-dpo]}` takes
+            them apart.
         max_prompt_tokens: longest prompt, inclusive (REDI: 800).
         max_chosen_tokens: longest chosen side, inclusive (REDI: 19000).
         max_rejected_tokens: longest rejected side, inclusive (REDI: 19000).
@@ -144,6 +148,6 @@ def pair(
         if kind == "kto":
             return _pair.kto(view, k, caps)
         _pair.match(view, k or 1, order, match)
-        return _pair.preference(view, sides, caps)
+        return _pair.preference(view, sides, caps, alone=alone == "keep")
 
     return run

@@ -105,6 +105,15 @@ def test_a_rejected_side_that_was_cut_off_stays_out_and_is_named(tmp_path):
     assert left["evidence"].startswith("rejected side")
 
 
+def test_positives_and_pairs_in_one_folder(tmp_path):
+    found = [*samples(3), row(9, 0, verified=False)]
+    out = written(tmp_path / "d", rows_of({"alone": "keep"}, found), to=["trl", "trl-dpo"])
+    assert len(read(out)) == 4
+    assert [r["row_id"] for r in read(out, "trl-dpo/*.parquet")] == ["p-0/0", "p-1/0", "p-2/0"]
+    (left,) = read(out, "left_out/*.parquet")
+    assert (left["row_id"], left["config"], left["reason"]) == ("p-9/0", "trl-dpo", "no_pair")
+
+
 def test_rows_without_a_rejected_side_are_told(tmp_path):
     with pytest.raises(InputError, match="none of 8 rows can be written as 'trl-dpo'"):
         written(tmp_path / "d", list(samples()), to="trl-dpo")

@@ -107,6 +107,18 @@ def test_a_pair_that_is_too_long_is_not_replaced():
     assert reasons == {"a/0": "too_long", "a/2": "too_long", "a/1": "not_needed"}
 
 
+def test_a_chosen_row_without_a_pair_may_stay():
+    """REDI's positive set: one right answer a problem, also where nothing is wrong or the pair is too long."""
+    samples = table([("a", True, 5), ("a", False, 5), ("b", True, 3), ("b", True, 3), ("c", False, 3),
+                     ("d", True, 9), ("d", False, 99)])  # fmt: skip
+    out, dropped, counts = step(pair(alone="keep", max_rejected_tokens=50), samples)
+    assert {r["row_id"]: r["rejected_id"] for r in out} == {"a/0": "a/1", "b/0": None, "d/0": None}
+    assert {d["row_id"]: d["reason"] for d in dropped} == {
+        "a/1": "rejected_side", "b/1": "no_partner", "c/0": "no_partner", "d/1": "too_long",
+    }  # fmt: skip
+    assert counts["pairs"] == 1
+
+
 def test_a_cap_and_no_length():
     _, dropped, _ = step(pair(max_rejected_tokens=50), table([("a", True, 1), ("a", False, None)]))
     assert {d["reason"] for d in dropped} == {"no_length"}
@@ -183,7 +195,7 @@ sample = st.tuples(st.sampled_from("abc"), verdict, st.one_of(st.none(), st.inte
 @given(
     st.lists(sample, max_size=12), st.randoms(use_true_random=False),
     st.sampled_from([{}, REDI, FLASH, {"k": 2}, {"order": "rejected_first"}, {"match": "length"}, {"kind": "kto"},
-                     {"max_chosen_tokens": 5, "max_rejected_tokens": 7}]),
+                     {"max_chosen_tokens": 5, "max_rejected_tokens": 7}, {"alone": "keep", "max_chosen_tokens": 5}]),
 )  # fmt: skip
 def test_order_of_rows_does_not_matter_and_no_row_vanishes(samples, random, rule):
     whole = table(samples)
@@ -191,9 +203,10 @@ def test_order_of_rows_does_not_matter_and_no_row_vanishes(samples, random, rule
     out, dropped, counts = step(pair(**rule), whole)
     assert (out, dropped, counts) == step(pair(**rule), mixed)
     if "kind" not in rule:
-        sides = [r["rejected_id"] for r in out] + ids(out)
+        sides = [r["rejected_id"] for r in out if r["rejected_id"]] + ids(out)
         assert len(sides) == len(set(sides))
-        assert {r["rejected_id"] for r in out} <= {d["row_id"] for d in dropped if d["reason"] == "rejected_side"}
+        told = {d["row_id"] for d in dropped if d["reason"] == "rejected_side"}
+        assert {r["rejected_id"] for r in out} - {None} == told
 
 
 def test_needs_and_adds_follow_the_settings():

@@ -131,7 +131,8 @@ steps:
 
 def test_a_run_is_read_where_all_verdicts_still_are(tmp_path, monkeypatch, capsys):
     (tmp_path / "tournament_answers.py").write_text(
-        "from curator.pocket import world\nANSWERS = {r['problem']: r['answer'] for r in world.rows('pocket', None, 0)}\n"
+        "from curator.pocket import world\n"
+        "ANSWERS = {r['problem']: r['answer'] for r in world.rows('pocket', None, 0)}\n"
         "def one(messages, sample_idx, prefix):\n"
         "    answer = next(a for p, a in ANSWERS.items() if p in messages[-1].content)\n"
         "    return '<think>hm</think>\\\\boxed{%s}' % answer\n"

@@ -57,7 +57,9 @@ def test_a_ranking_without_a_smoke_test_is_a_proxy_and_says_so(tmp_path):
 
 
 def test_a_smoke_test_decides_against_the_proxy(tmp_path):
-    scores = {"strong": {"aime": 0.2, "math": 0.4}, "middling": {"aime": 0.5, "math": 0.3}, "weak": {"aime": 0, "math": 0}}
+    scores = {
+        "strong": {"aime": 0.2, "math": 0.4}, "middling": {"aime": 0.5, "math": 0.3}, "weak": {"aime": 0, "math": 0},
+    }  # fmt: skip
     found = rank(measure([written(tmp_path, three())], Asked()), scores=scores)
     assert [r["teacher"] for r in found.teachers] == ["middling", "strong", "weak"]
     assert (found.label, found.measure) == (SMOKE, "smoke_mean")
@@ -132,7 +134,8 @@ def test_what_is_not_there_is_said_and_not_made_up(tmp_path):
     gone = ("student_perplexity", "student_token_entropy", "student_n_scored", "trace", "n_tokens", "predicted_answer")
     counted = measure([written(tmp_path, three(), without=gone)], Asked())
     strong = of(counted.teachers, "strong")
-    assert {strong[k] for k in ("student_perplexity", "student_entropy", "distinct_4", "tokens_per_verified", "cost")} == {None}
+    lacking = ("student_perplexity", "student_entropy", "distinct_4", "tokens_per_verified", "cost")
+    assert {strong[k] for k in lacking} == {None}
     said = " ".join(counted.notes)
     assert "no likelihood under the student" in said
     assert "no texts" in said
@@ -217,8 +220,8 @@ def test_the_interval_covers_when_samples_of_a_problem_are_alike():
         low, high = interval(mean, variance, 60, 240)
         hits += low <= 0.5 <= high
     assert 0.91 <= hits / rounds <= 0.98
-    narrow = interval(0.5, 0.25, 60, 240)
-    assert narrow[1] - narrow[0] == pytest.approx(interval(0.5, 0.25, 60, 60)[1] - interval(0.5, 0.25, 60, 60)[0], rel=0.02)
+    alike, single = interval(0.5, 0.25, 60, 240), interval(0.5, 0.25, 60, 60)
+    assert alike[1] - alike[0] == pytest.approx(single[1] - single[0], rel=0.02)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="real data is not there (../shared/data)")
