@@ -132,6 +132,9 @@ WORDS: Mapping[str, str] = {
     "prompt_logprobs": "score a given text",
     "seed": "take a seed for each request",
     "tokenize": "count tokens exactly",
+    "entropy": "tell the entropy at each token of a given text",
+    "margin": "tell the two likeliest tokens at each token of a given text",
+    "embed": "give a vector for a text",
     "gradients": "return gradients",
     "rewards": "score a conversation with a reward head",
 }

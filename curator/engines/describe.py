@@ -18,8 +18,11 @@ from curator.engines.budget import Price, load_prices, price_of, unknown_price_n
 from curator.engines.managed import Limits, Managed
 from curator.engines.protocol import (
     BAD_WORDS,
+    EMBED,
+    ENTROPY,
     GENERATE,
     LOGPROBS,
+    MARGIN,
     PREFIX,
     PROMPT_LOGPROBS,
     REWARDS,
@@ -32,7 +35,8 @@ from curator.errors import CheckError
 from curator.op import Setting, _arg_docs
 
 DISTRIBUTION = "trace-curator"
-LOCAL = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, SEED, TOKENIZE})
+MARGINS = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, MARGIN, SEED, TOKENIZE})
+LOCAL = MARGINS | {ENTROPY, EMBED}
 REWARDING = dict.fromkeys(("reward", "vllm_reward"), frozenset({REWARDS, TOKENIZE}))
 
 
@@ -89,6 +93,8 @@ def capabilities_of(kind: str, settings: Mapping[str, Any]) -> frozenset[str]:
         return capabilities(settings)
     if kind in REWARDING:
         return REWARDING[kind]
+    if kind == "vllm":
+        return MARGINS
     return LOCAL if kind in KINDS else frozenset()
 
 
