@@ -87,7 +87,7 @@ def generate(
     if n < 1:
         msg = f"generate: n is {n}, it must be at least 1"
         raise ValueError(msg)
-    arms = _arms(engine, temperature)
+    arms = _arms(engine, temperature, n)
     sampling = {"top_p": top_p, "top_k": top_k, "max_tokens": max_tokens, "stop": tuple(stop)}
     named = dict.fromkeys((*fields(prompt), *fields(system), *fields(prefix)))
 
@@ -101,7 +101,7 @@ def generate(
         asked = [
             (arm, request)
             for arm in arms
-            for request in requests(messages, arm.sampling(sampling), range(n), head, row, arm.engine, seed)
+            for request in requests(messages, arm.sampling(sampling), arm.samples, head, row, arm.engine, seed)
         ]
         if len(asked) == 1:  # without a task of its own
             return head, [(arms[0], c) for c in await arms[0].engine.generate(asked[0][1])]
@@ -134,18 +134,22 @@ def generate(
 
 
 class Arm(NamedTuple):
-    """One engine at one temperature."""
+    """One engine at one temperature, and the numbers of the samples that it is asked for."""
 
     engine: Engine
     temperature: float
+    samples: range
 
     def sampling(self, rest: Mapping[str, Any]) -> dict[str, Any]:
         """Return the other settings of sampling with this temperature."""
         return {**rest, "temperature": self.temperature}
 
 
-def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float, ...]) -> list[Arm]:
+def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float, ...], n: int) -> list[Arm]:
     """Return every engine at every temperature, in the order written.
+
+    Every engine is asked for its samples 0 to n-1, so that its answers do not depend on its neighbours; a model that
+    stands there under a second name gives the n samples after those.
 
     Raises:
         ValueError: an empty list, or a temperature that is negative or named twice.
@@ -155,7 +159,9 @@ def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float,
     if not engines or not temperatures or min(temperatures) < 0 or len(set(temperatures)) < len(temperatures):
         msg = f"generate: temperature is {list(temperatures)}; it must be 0 or more, each named once"
         raise ValueError(msg)
-    return [Arm(e, float(t)) for e in engines for t in temperatures]
+    identities = [dict(e.identity) for e in engines]
+    first = [identities[:i].count(identity) * n for i, identity in enumerate(identities)]
+    return [Arm(e, float(t), range(f, f + n)) for e, f in zip(engines, first, strict=True) for t in temperatures]
 
 
 def requests(

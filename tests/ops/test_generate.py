@@ -127,7 +127,7 @@ def test_n_below_one_is_refused():
 
 def named(alias, text, capabilities=frozenset({GENERATE, SEED})):
     engine = Scripted(lambda r, i: f"{text}{i}", capabilities)
-    engine.alias, engine.model = alias, f"{alias}@1"
+    engine.alias, engine.model, engine.identity = alias, f"{alias}@1", {"kind": "scripted", "model": alias}
     return engine
 
 
@@ -142,6 +142,14 @@ def test_several_engines_side_by_side():
     alone = named("b", "B", frozenset({GENERATE}))
     run(alone, n=2)
     assert alone.requests == b.requests  # so that the store serves either
+
+
+def test_a_model_under_two_names_gives_other_samples():
+    a, again = named("a", "A"), named("again", "A")
+    again.identity = a.identity
+    out = run((a, named("b", "B"), again), n=2).table
+    assert out["trace"].to_pylist() == ["A0", "A1", "B0", "B1", "A2", "A3"] * 2
+    assert out["sample_idx"].to_pylist() == [0, 1, 2, 3, 4, 5] * 2
 
 
 def test_a_temperature_schedule():
