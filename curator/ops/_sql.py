@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # 0.1 s that `check` need not pay where no SQL is written
 T = TypeVar("T")
 
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
-# Not volatile by DuckDB's own list, but they read the environment or the configuration.
-OUTSIDE = frozenset({"getenv", "current_setting", "getvariable"})
+# Not volatile by DuckDB's own list, but they read the environment, the configuration or (age of one time) the clock.
+OUTSIDE = frozenset({"getenv", "current_setting", "getvariable", "age"})
 
 
 def quote(name: str) -> str:
@@ -109,9 +109,11 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def _volatile() -> frozenset[str]:
+    # DuckDB 2 lists even `+` and `range`, for times with a zone: those hang on the session, other operands do not.
     ask = (
         "select distinct function_name from duckdb_functions() where stability in "
-        "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error'"
+        "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error' and "
+        "not list_has_any(parameter_types, ['TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ_NS'])"
     )
     found = _ask(lambda con: con.execute(ask).fetchall())
     return frozenset(name for (name,) in found) | OUTSIDE
