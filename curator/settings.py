@@ -93,9 +93,9 @@ def _bind_alias(owner: str, setting: Setting, value: Any, out: dict[str, Any], f
     if isinstance(alias, str) and alias:
         out[setting.name] = alias
     elif several and all(isinstance(a, str) and a for a in several):
-        twice = sorted({a for a in several if several.count(a) > 1})
-        if twice:
-            faults.append(Fault(setting.name, f"{owner}: {setting.name} names '{twice[0]}' twice"))
+        twice = next((a for a in several if several.count(a) > 1), None)
+        if twice is not None:
+            faults.append(Fault(setting.name, f"{owner}: {setting.name} names '{twice}' twice"))
         out[setting.name] = tuple(several)
     elif value is None and not setting.required:
         out[setting.name] = None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from curator.report import plots
 from curator.report.page import document, text
 from curator.report.style import PLOTS
-from curator.teachers.rank import SMOKE, Row, Tournament
+from curator.teachers.measure import Row
+from curator.teachers.rank import SMOKE, Tournament
 
 SHOWN = 24  # teachers in the matrix: its cells must stay legible
 HEADS: dict[str, str] = {
