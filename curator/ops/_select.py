@@ -31,7 +31,7 @@ class Left:
         self.live = "select row_id from rows"
 
     def part(self, fates: str) -> str:
-        """Apply a part and return its table; `fates`: SQL for (row_id, reason, evidence), no reason where a row stays."""
+        """Apply a part, return its table. `fates`: SQL for (row_id, reason, evidence), no reason where a row stays."""
         self._parts += 1
         name = f"select_part_{self._parts}"
         self.con.execute(f"create or replace temp table {name} as {fates}")
