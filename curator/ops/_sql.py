@@ -182,7 +182,13 @@ def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str
 
     def ask(con: duckdb.DuckDBPyConnection) -> pa.Schema:
         # A reader, not an empty table: to make any array, pyarrow imports pandas where it is installed (0.5 s).
-        con.from_arrow(pa.RecordBatchReader.from_batches(schema, [])).create_view("rows", replace=True)
+        # And no view on the reader itself: it can be read once, and a query may name `rows` twice.
+        empty = con.from_arrow(pa.RecordBatchReader.from_batches(schema, []))
+        typed = (
+            f"null::{kind} as {quote(name)}" if str(kind) != '"NULL"' else f"null as {quote(name)}"
+            for name, kind in zip(schema.names, empty.types, strict=True)
+        )
+        con.execute(f"create or replace view rows as select {', '.join(typed)} where false")
         try:
             return con.sql(query).to_arrow_reader(1).schema
         finally:

@@ -165,3 +165,21 @@ def test_sums_are_no_chance():
     assert out == [{"row_id": "a", "n": -9}]
     with pytest.raises(CheckError, match="differs from run to run"):
         sql(query="select row_id, age(timestamp '2020-01-01') from rows")
+
+
+def test_a_query_may_name_rows_twice():
+    query = "select * from rows where row_id in (select row_id from rows where problem is not null)"
+    assert list(module.output({"query": query}, {f.name: f.type for f in TABLE.schema})) == TABLE.column_names
+    assert ids(step(sql(query=query), TABLE)[0]) == ["a", "b"]
+
+
+def test_binding_keeps_every_type():
+    kinds = {
+        "row_id": pa.string(), "n": pa.int32(), "x": pa.float64(), "ok": pa.bool_(), "open": pa.null(),
+        "list": pa.list_(pa.string()), "end": pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())])),
+    }  # fmt: skip
+    found = bind("select * from rows", kinds)
+    assert found == {**kinds, "open": found["open"]}
+    assert bind("select \"end\"[1].\"end\" + n as k, open || 'x' as t from rows", kinds) == {
+        "k": pa.int32(), "t": pa.string(),
+    }  # fmt: skip
