@@ -192,14 +192,13 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
         settings = {**_by_position(op, first, settings), **settings}
     specs: dict[str, EngineSpec] = {}
     for setting in op.settings:
-        value = settings.get(setting.name)
-        given = value if isinstance(value, list | tuple) else (value,)
-        if setting.is_engine and any(isinstance(spec, EngineSpec) for spec in given):
-            aliases: list[Any] = []
-            for spec in given:
-                specs, alias = _with_engine(specs, spec)
-                aliases.append(alias)
-            settings[setting.name] = aliases if isinstance(value, list | tuple) else aliases[0]
+        value = settings.get(setting.name) if setting.is_engine else None
+        if isinstance(value, list | tuple):
+            settings[setting.name] = aliases = list(value)
+            for i, spec in enumerate(value):
+                specs, aliases[i] = _with_engine(specs, spec)
+        elif value is not None:
+            specs, settings[setting.name] = _with_engine(specs, value)
     bound, faults = bind(op, settings)
     if faults:
         msg = "\n".join(fault.message for fault in faults)
@@ -208,8 +207,8 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
 
 
 def _with_engine(specs: dict[str, EngineSpec], given: Any) -> tuple[dict[str, EngineSpec], Any]:
-    """Return the engines with `given` among them, and its alias; anything but an `EngineSpec` is its own alias."""
-    if not isinstance(given, EngineSpec):
+    """Return the engines with `given` among them, and its alias."""
+    if not isinstance(given, EngineSpec):  # an alias, or what `bind` will refuse
         return specs, given
     joined, renamed = _join_engines(specs, {given.alias: given})
     return dict(joined), renamed.get(given.alias, given.alias)

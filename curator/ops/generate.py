@@ -98,11 +98,7 @@ def generate(
         user = Message("user", prompts.fill(prompt, **values))
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         head = prompts.fill(prefix, **values)
-        asked = [
-            (arm, request)
-            for arm in arms
-            for request in requests(messages, arm.sampling(sampling), arm.samples, head, row, arm.engine, seed)
-        ]
+        asked = [(arm, request) for arm in arms for request in arm.requests(messages, sampling, head, row, seed)]
         if len(asked) == 1:  # without a task of its own
             return head, [(arms[0], c) for c in await arms[0].engine.generate(asked[0][1])]
         answers = await asyncio.gather(*(arm.engine.generate(request) for arm, request in asked))
@@ -140,9 +136,13 @@ class Arm(NamedTuple):
     temperature: float
     samples: range
 
-    def sampling(self, rest: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the other settings of sampling with this temperature."""
-        return {**rest, "temperature": self.temperature}
+    def requests(
+        self, messages: tuple[Message, ...], sampling: Mapping[str, Any], head: str, row: Mapping[str, Any],
+        seed: int | None,
+    ) -> list[Request]:  # fmt: skip
+        """Return what is asked for a row, at this temperature."""
+        sampling = {**sampling, "temperature": self.temperature}
+        return requests(messages, sampling, self.samples, head, row, self.engine, seed)
 
 
 def _arms(engine: Engine | tuple[Engine, ...], temperature: float | tuple[float, ...], n: int) -> list[Arm]:

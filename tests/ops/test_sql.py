@@ -180,6 +180,5 @@ def test_binding_keeps_every_type():
     }  # fmt: skip
     found = bind("select * from rows", kinds)
     assert found == {**kinds, "open": found["open"]}
-    assert bind("select \"end\"[1].\"end\" + n as k, open || 'x' as t from rows", kinds) == {
-        "k": pa.int32(), "t": pa.string(),
-    }  # fmt: skip
+    query = "select \"end\"[1].\"end\" + n as k, open > 1 as a, open = 'x' as b from rows"
+    assert bind(query, kinds)["k"] == pa.int32()  # and a column whose type is not known fits both
