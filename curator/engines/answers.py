@@ -93,5 +93,7 @@ def pack_score(s: TextScore, engine: str, model: str) -> dict[str, Any]:
 
 def unpack_score(p: Mapping[str, Any]) -> TextScore:
     """Return the score of a payload."""
-    more = [None if p.get(name) is None else tuple(p[name]) for name in ("entropies", "margins")]
-    return TextScore(tuple(p["tokens"]), tuple(p["score"]), tuple(p["offsets"]), p["truncated"], *more)
+    entropies, margins = (None if p.get(name) is None else tuple(p[name]) for name in ("entropies", "margins"))
+    return TextScore(
+        tuple(p["tokens"]), tuple(p["score"]), tuple(p["offsets"]), p["truncated"], entropies, margins
+    )

@@ -151,11 +151,13 @@ class Batch:
 
     def score(self, texts: Sequence[tuple[list[int], list[int]]], *, spread: bool = False) -> list[Told]:
         """See `forward.Decoder.score`."""
-        return Scorer(self.model, self.pad).score(texts, spread=spread)
+        found: list[Told] = Scorer(self.model, self.pad).score(texts, spread=spread)
+        return found
 
     def embed(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
         """See `forward.Decoder.embed`."""
-        return Scorer(self.model, self.pad).embed(texts)
+        found: list[list[float]] = Scorer(self.model, self.pad).embed(texts)
+        return found
 
     def _draw(
         self, logits: Tensor, rows: list[Row] | list[Row | None], knobs: Knobs, counts: NDArray[np.int64]

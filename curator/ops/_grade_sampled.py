@@ -117,7 +117,7 @@ def _numbers(p: Problem, plan: Any, settings: Settings) -> dict[str, Any]:
     low, high = METHODS[settings["interval"]](p.n_ok, p.n, settings["confidence"]) if p.n else (None, None)
     rate = p.n_ok / p.n if p.n else None
     mean = sum(p.lengths) / len(p.lengths) if p.lengths else None
-    out = {
+    out: dict[str, Any] = {
         "n": p.n, "n_ok": p.n_ok, "n_undecided": p.n_undecided, "pass_rate": rate, "pass_rate_low": low,
         "pass_rate_high": high, "length_mean": mean, "n_asked": p.asked, "stopped": _why(p, settings),
     }  # fmt: skip

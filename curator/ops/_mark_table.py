@@ -100,9 +100,11 @@ def _frequent(tokens: Tokens, settings: Settings) -> Any:
         a_row = len(part[0]) / max(1, len(part[1]) - 1)
         corpus = corpus or Corpus(settings["ngram"], settings["ngram_more_than"], int(rows_ * a_row))
         corpus.count(*part)
-    for part in tokens if corpus else ():
+    if corpus is None:
+        return None
+    for part in tokens:
         corpus.recount(*part)
-    return corpus.frequent() if corpus else None
+    return corpus.frequent()
 
 
 def _quantile(view: View, settings: Settings) -> float | None:
