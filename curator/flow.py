@@ -105,8 +105,7 @@ def _accepted(step: Step, pipeline: Pipeline) -> None:
     settings = step.bound
     if not set(step.engines.values()) <= set(pipeline.engines):
         return
-    for name, alias in step.engines.items():
-        settings[name] = _Declared(pipeline.engines[alias])
+    settings = step.with_engines(settings, lambda alias: _Declared(pipeline.engines[alias]))
     if "seed" in settings and settings["seed"] is None:
         settings["seed"] = pipeline.seed
     try:

@@ -121,7 +121,7 @@ SinkFn = Callable[[View, Sink], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of an operator, read off its signature and docstring."""
+    """One setting of an operator, read off its signature and docstring. `many`: it takes several engines."""
 
     name: str
     type: Any
@@ -129,6 +129,7 @@ class Setting:
     required: bool
     doc: str
     is_engine: bool
+    many: bool = False
 
 
 def _nothing(_settings: Settings) -> Names:
@@ -177,7 +178,8 @@ class Op:
             engine = hint is Engine or Engine in typing.get_args(hint)
             required = p.default is inspect.Parameter.empty
             default = None if required else p.default
-            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine))
+            many = engine and any(typing.get_origin(kind) is tuple for kind in typing.get_args(hint))
+            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine, many))
         return tuple(found)
 
 

@@ -89,8 +89,14 @@ def _bind(owner: str, settings: Iterable[Setting], given: Mapping[str, Any]) -> 
 
 def _bind_alias(owner: str, setting: Setting, value: Any, out: dict[str, Any], faults: list[Fault]) -> None:
     alias = getattr(value, "alias", value)
+    several = [getattr(v, "alias", v) for v in value] if setting.many and isinstance(value, list | tuple) else []
     if isinstance(alias, str) and alias:
         out[setting.name] = alias
+    elif several and all(isinstance(a, str) and a for a in several):
+        twice = next((a for a in several if several.count(a) > 1), None)
+        if twice is not None:
+            faults.append(Fault(setting.name, f"{owner}: {setting.name} names '{twice}' twice"))
+        out[setting.name] = tuple(several)
     elif value is None and not setting.required:
         out[setting.name] = None
     else:

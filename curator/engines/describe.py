@@ -17,8 +17,11 @@ from curator.engines import KINDS, Kind
 from curator.engines.budget import Limits, Price, load_prices, price_of, unknown_price_note
 from curator.engines.protocol import (
     BAD_WORDS,
+    EMBED,
+    ENTROPY,
     GENERATE,
     LOGPROBS,
+    MARGIN,
     PREFIX,
     PROMPT_LOGPROBS,
     REWARDS,
@@ -34,7 +37,8 @@ if TYPE_CHECKING:  # 0.01 s that `check` need not pay
     from curator.engines.store import Store
 
 DISTRIBUTION = "trace-curator"
-LOCAL = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, SEED, TOKENIZE})
+MARGINS = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, MARGIN, SEED, TOKENIZE})
+LOCAL = MARGINS | {ENTROPY, EMBED}
 REWARDING = dict.fromkeys(("reward", "vllm_reward"), frozenset({REWARDS, TOKENIZE}))
 
 
@@ -91,6 +95,8 @@ def capabilities_of(kind: str, settings: Mapping[str, Any]) -> frozenset[str]:
         return capabilities(settings)
     if kind in REWARDING:
         return REWARDING[kind]
+    if kind == "vllm":
+        return MARGINS
     return LOCAL if kind in KINDS else frozenset()
 
 

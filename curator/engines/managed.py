@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from curator.engines import answers as kept
 from curator.engines.around import Around
 from curator.engines.budget import Budget, Limits, Price, Statistics
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
+from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
 from curator.engines.store import Store
 from curator.errors import EngineError
 
@@ -39,8 +39,8 @@ class Managed(Around):
         """
         self.inner, self.store, self.limits, self.note = raw, store, limits, note
         self.statistics = Statistics(cost=0.0 if price else None)
-        self._kind = kind
-        self._budget = Budget(raw.alias, limits.max_tokens_total, limits.max_cost, price)
+        self.kind = kind
+        self.budget = Budget(raw.alias, limits.max_tokens_total, limits.max_cost, price)
         self._price = price
         self._identity = dict(raw.identity)
         self._head = kept.key_head(self._identity)
@@ -122,7 +122,7 @@ class Managed(Around):
             part = replace(request, n=len(run), first_sample=request.first_sample + run.start)
         stats.in_flight += len(run)
         try:
-            answers = await (self._paid(part) if self._budget.active else self.inner.generate(part))
+            answers = await (self._paid(part) if self.budget.active else self.inner.generate(part))
             self._count(answers)
             for i, answer in zip(run, answers, strict=True):
                 self._keep(keys[i], limit, answer)
@@ -142,13 +142,13 @@ class Managed(Around):
         prompt = sum(len(m.content) for m in request.messages) + len(request.prefix)
         # One token a character is the safe side of every tokenizer (bytes of rare scripts aside); plus the template.
         estimate = prompt if "tokenize" not in self.capabilities else self._exact(request)
-        held = await self._budget.reserve(estimate + 64, request.n * request.sampling.max_tokens)
+        held = await self.budget.reserve(estimate + 64, request.n * request.sampling.max_tokens)
         used = (0, 0)
         try:
             answers = await self.inner.generate(request)
             used = _tokens(answers)
         finally:
-            self._budget.settle(held, *used)
+            self.budget.settle(held, *used)
         return answers
 
     def _exact(self, request: Request) -> int:
@@ -170,12 +170,23 @@ class Managed(Around):
 
     def _keep(self, key: bytes, limit: int, answer: Completion) -> None:
         if self.store is not None and answer.finish_reason != "error":
-            self.store.put(key, kept.pack(answer, self._kind, self.model), limit)
+            self.store.put(key, kept.pack(answer, self.kind, self.model), limit)
+
+    def counted(self, tokens: int, error: str | None) -> None:
+        """Count one answer about a given text. Raises EngineError where too large a share has failed."""
+        self.statistics.requests += 1
+        self.statistics.tokens_in += tokens
+        if self._price:
+            self.statistics.cost = (self.statistics.cost or 0.0) + self._price.of(tokens, 0)
+        self.watch_errors(1, [error] if error is not None else [])
 
     def _watch_errors(self, answers: list[Completion]) -> None:
         asked = [c for c in answers if not c.too_long]  # the others say nothing about the engine
-        self._asked += len(asked)
-        bad = [c for c in asked if c.finish_reason == "error"]
+        self.watch_errors(len(asked), [c.error for c in asked if c.finish_reason == "error"])
+
+    def watch_errors(self, asked: int, bad: list[str | None]) -> None:
+        """Count answers and the errors among them. Raises EngineError where too large a share has failed."""
+        self._asked += asked
         if not bad:
             return
         self.statistics.errors += len(bad)
@@ -184,27 +195,21 @@ class Managed(Around):
         if self._asked >= _SHARE_AFTER and self._errors > share * self._asked:
             msg = (
                 f"engine '{self.alias}': {self._errors} of {self._asked} samples failed, more than max_error_share "
-                f"{share:g}; last: {bad[-1].error}; answers are kept, run again to go on"
+                f"{share:g}; last: {bad[-1]}; answers are kept, run again to go on"
             )
             raise EngineError(msg)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Return the stored score of `text`, or ask for it. See `Engine.score`."""
-        key = kept.score_key(self._identity, Request(messages), text)
-        payload = self.store.get(key, 0) if self.store is not None else None
-        if payload is not None:
-            self.statistics.cached += 1
-            return kept.unpack_score(payload)
-        self.statistics.in_flight += 1
-        try:
-            result = await self.inner.score(messages, text)
-        finally:
-            self.statistics.in_flight -= 1
-        self.statistics.requests += 1
-        self.statistics.tokens_in += len(result.tokens)
-        if self.store is not None:
-            self.store.put(key, kept.pack_score(result, self._kind, self.model), 0)
-        return result
+        from curator.engines.kept_scores import score
+
+        return await score(self, messages, text, also)
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Return the stored vector of `text`, or ask for it. See `Embedder.embed`."""
+        from curator.engines.kept_scores import embed
+
+        return await embed(self, messages, text)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Return the stored reward of a conversation, or ask for it. See `RewardModel.rewards`."""

@@ -14,7 +14,7 @@ from curator.engines import openai_wire as wire
 from curator.engines.openai_talk import Talk, base_url_of, is_local
 from curator.engines.openai_wire import Flavour
 from curator.engines.pacing import Pacer, Patience
-from curator.engines.protocol import PREFIX, PROMPT_LOGPROBS, Completion, Message, Request, TextScore
+from curator.engines.protocol import MARGIN, PREFIX, PROMPT_LOGPROBS, Completion, Message, Request, TextScore
 from curator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ class OpenAIEngine:
         found: list[Completion] = answer
         return found
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Score `text` token by token (flavour vllm); see `openai_score`.
 
         Raises:
-            EngineError: another flavour, or the server refuses.
+            EngineError: another flavour.
         """
         if PROMPT_LOGPROBS not in self.capabilities:
             msg = f"engine '{self._alias}': a server of flavour {self._flavour} cannot score a given text; vllm can"
@@ -153,8 +153,8 @@ class OpenAIEngine:
         if self._scorer is None:
             from curator.engines.openai_score import Scorer
 
-            self._scorer = Scorer(self._talk, self._alias, self._model)
-        return await self._scorer.score(messages, text)
+            self._scorer = Scorer(self._talk, self._model)
+        return await self._scorer.score(messages, text, margins=MARGIN in also)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from curator.engines.protocol import (
     BAD_WORDS,
     GENERATE,
     LOGPROBS,
+    MARGIN,
     PREFIX,
     PROMPT_LOGPROBS,
     SEED,
@@ -24,7 +25,7 @@ Flavour = Literal["openai", "vllm", "sglang", "deepseek"]
 # What each server can do beyond plain chat, read in its documentation and, for vLLM, tested against a real one.
 CAPABILITIES: dict[str, frozenset[str]] = {
     "openai": frozenset({GENERATE, LOGPROBS, SEED}),
-    "vllm": frozenset({GENERATE, LOGPROBS, SEED, PREFIX, BAD_WORDS, PROMPT_LOGPROBS}),
+    "vllm": frozenset({GENERATE, LOGPROBS, SEED, PREFIX, BAD_WORDS, PROMPT_LOGPROBS, MARGIN}),
     "sglang": frozenset({GENERATE, LOGPROBS, SEED, PREFIX}),
     "deepseek": frozenset({GENERATE, LOGPROBS, PREFIX}),
 }

@@ -40,9 +40,12 @@ def render(story: Story) -> str:
         _head(story), _section("Rows", charts.funnel(story.receipts) + _steps(story)), _tokens(story), _reports(story),
         _engines(story), _samples(story), _dropped(story), _pipeline(story),
     ]  # fmt: skip
-    return _PAGE.format(
-        title=text(f"{story.name} - curator report"), style=STYLE, body="\n".join(p for p in parts if p)
-    )
+    return document(f"{story.name} - curator report", "\n".join(p for p in parts if p))
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """Return the whole page around a body; `style` is added to the style sheet."""
+    return _PAGE.format(title=text(title), style=STYLE + style, body=body)
 
 
 def text(value: Any) -> str:

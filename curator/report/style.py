@@ -51,3 +51,21 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); 
 .chips b { color: var(--ink); font-weight: 600; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; margin: 4px 0; }
 """
+
+PLOTS = """
+:root { --a: #2f6db5; --b: #d9822b; }
+@media (prefers-color-scheme: dark) { :root { --a: #5b9be0; --b: #e39a4b; } }
+circle.dot.a, rect.cell { fill: var(--a); }
+circle.dot.b { fill: var(--b); }
+line.range { stroke-width: 2; }
+line.range.a { stroke: var(--a); }
+line.range.b { stroke: var(--b); }
+svg text.on { fill: var(--paper); font-variant-numeric: tabular-nums; }
+.label-proxy, .label-smoke { display: inline-block; border-radius: 4px; padding: 1px 8px; font-weight: 600; }
+.label-proxy { background: var(--b); color: #1a1d21; }
+.label-smoke { background: var(--a); color: var(--paper); }
+.teachers th, .teachers td { padding: 3px 12px 3px 0; white-space: nowrap; overflow-wrap: normal; }
+.teachers th { white-space: normal; min-width: 52px; vertical-align: bottom; line-height: 1.25; }
+.teachers .r { text-align: right; font-variant-numeric: tabular-nums; }
+.teachers tr.out td { color: var(--soft); }
+"""

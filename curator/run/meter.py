@@ -8,7 +8,17 @@ from contextvars import ContextVar
 from typing import Any, cast
 
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, RewardModel, TextScore
+from curator.engines.protocol import (
+    Completion,
+    Embedder,
+    Embedding,
+    Engine,
+    Message,
+    Request,
+    Reward,
+    RewardModel,
+    TextScore,
+)
 from curator.pipeline import Pipeline
 
 Use = dict[str, float]
@@ -69,10 +79,16 @@ class Meter(Around):
         self._count(found)
         return found
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Ask the inner engine and count one request."""
-        found = await self.inner.score(messages, text)
-        self._add({"requests": 1, "tokens_in": len(found.tokens)})
+        found = await (self.inner.score(messages, text, also) if also else self.inner.score(messages, text))
+        self._add({"requests": 1, "tokens_in": len(found.tokens), "errors": int(found.error is not None)})
+        return found
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Ask the inner engine and count one request."""
+        found = await cast(Embedder, self.inner).embed(messages, text)
+        self._add({"requests": 1, "tokens_in": found.n_tokens, "errors": int(found.error is not None)})
         return found
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:

@@ -14,7 +14,7 @@ from typing import Any
 
 from curator import prompts
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
+from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
 from curator.pipeline import Pipeline
 from curator.run.meter import Engines, Meter
 
@@ -88,13 +88,19 @@ class Rehearsal(Around):
         head = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]  # two prompts, two answers
         return Completion(body if rewrite else f"{body}\n({head})", "stop", self.count_tokens(body), 0)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Count one request; every token gets log-probability 0."""
         whole = text + "".join(m.content for m in messages)
         self.use.requests += 1
         self.use.tokens_in += self.count_tokens(whole.replace(LONG, ""))
         self.use.long += whole.count(LONG)
-        return TextScore((text,), (0.0,), (0,))
+        told = (0.0,) if also else None
+        return TextScore((text,), (0.0,), (0,), False, told, told)
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Count one request; the vector is 0."""
+        await self.score(messages, text)
+        return Embedding((0.0,), 1)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Count one request; the only head says 0."""

@@ -168,3 +168,31 @@ def log_total(logits: Any, size: Any, out: Any) -> None:  # pragma: no cover - c
         for i in range(size):
             total += math.exp(row[i] - top)
         out[m] = top + math.log(total)
+
+
+@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def spread_of(logits: Any, size: Any, totals: Any, entropies: Any, margins: Any) -> None:  # pragma: no cover - compiled
+    """Write, for each row of `logits`, the entropy in nats and the difference of the two largest probabilities.
+
+    Args:
+        logits: float32[rows, at least size].
+        size: of the vocabulary.
+        totals: float64[rows], see `log_total`.
+        entropies: float64[rows], written.
+        margins: float64[rows], written.
+    """
+    for m in range(totals.size):
+        row, total = logits[m], totals[m]
+        first = second = -np.inf
+        mean = 0.0
+        for i in range(size):
+            value = row[i]
+            if value > first:
+                first, second = value, first
+            elif value > second:
+                second = value
+            p = math.exp(value - total)
+            if p > 0:
+                mean += p * value
+        entropies[m] = total - mean
+        margins[m] = math.exp(first - total) - math.exp(second - total)

@@ -202,6 +202,7 @@ def forward(  # pragma: no cover - compiled
     values: Any,
     work: Any,
     logits: Any,
+    hidden: Any,
 ) -> None:
     """Run rows through all layers, write their keys and values, and the logits of those wanted.
 
@@ -220,6 +221,7 @@ def forward(  # pragma: no cover - compiled
         values: float32[pages, layers, kv heads, depth / PANEL rounded up, PANEL, PANEL], written.
         work: see `Net.work`.
         logits: float32[wanted, vocabulary rounded up to panels], written.
+        hidden: float32[rows, width], written with the normed last states; or of no rows, and then it is not.
     """
     embed, norms, wqkv, bqkv, wo, bo, wgu, wd, last, head = net
     x, h, qkv, mix, gu, scores, mixed = work
@@ -247,6 +249,8 @@ def forward(  # pragma: no cover - compiled
             project(gu, rows, wd.shape[2], wd[layer], x)
         wanted = np.int64(0)
         for m in range(rows):
+            if hidden.shape[0] > 0:
+                _norm(x[m], last, eps, hidden[c + m])
             if want[c + m]:
                 _norm(x[m], last, eps, h[wanted])
                 wanted += 1
