@@ -55,7 +55,7 @@ def common(
         max_tokens_total: most tokens (prompt and completion) this engine may use in a run.
         max_cost: most dollars this engine may cost in a run. Needs a price, see `prices`.
         max_error_share: part of the samples that may fail before the step stops, resumable; looked at from the 20th
-            sample on.
+            sample on. Prompts longer than the model's context are the rows' own fault and do not count.
         prices: YAML file with dollars per million tokens, `{version, models: {name: {input, output}}}`.
     """
     return Limits(max_tokens_total, max_cost, max_error_share), prices

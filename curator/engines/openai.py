@@ -113,6 +113,8 @@ class OpenAIEngine:
 
     async def generate(self, request: Request) -> list[Completion]:
         """Ask for `request.n` samples; see `Engine.generate`."""
+        if request.n == 1 and not request.prefix:  # nearly all
+            return await self._once(request)
         if request.prefix and PREFIX not in self.capabilities:
             msg = (
                 f"engine '{self._alias}': a server of flavour {self._flavour} cannot continue a prefix; "

@@ -28,11 +28,13 @@ def render(story: Story, *, width: int = 120, color: bool | None = None) -> str:
             if rows:
                 _print(console, f"{receipt['step']}: {title}", tuple(rows[0]), [tuple(row.values()) for row in rows])
     if story.engines:
-        head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "too long", "cost")
-        _print(console, "Models", head, [_engine(a, u) for a, u in story.engines.items()])
+        _print(console, "Models", ENGINES, [_engine(a, u) for a, u in story.engines.items()])
     if story.missing:
         console.print(f"Not finished: {', '.join(story.missing)}. Run the same command again to go on.")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+
+
+ENGINES = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "too long", "cost")
 
 
 def _steps(story: Story) -> list[tuple[Any, ...]]:

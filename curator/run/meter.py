@@ -125,10 +125,11 @@ class Meter(Around):
         self._add(use)
 
     def _add(self, use: Use) -> None:
-        self._watch(self.alias, use)
+        alias = self.alias
+        self._watch(alias, use)
         usage = _TALLY.get()
         if usage is not None:
-            held = usage.setdefault(self.alias, {})
+            held = usage.setdefault(alias, {})
             for name, n in use.items():
                 held[name] = held.get(name, 0) + n
 

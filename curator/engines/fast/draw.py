@@ -170,7 +170,7 @@ def log_total(logits: Any, size: Any, out: Any) -> None:  # pragma: no cover - c
         out[m] = top + math.log(total)
 
 
-@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def spread_of(logits: Any, size: Any, totals: Any, entropies: Any, margins: Any) -> None:  # pragma: no cover - compiled
     """Write, for each row of `logits`, the entropy in nats and the difference of the two largest probabilities.
 

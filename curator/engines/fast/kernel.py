@@ -247,7 +247,7 @@ def forward(  # pragma: no cover - compiled
             project(h, rows, width, wgu[layer], gu)
             _gate(gu, gu.shape[1] // 2, rows)
             project(gu, rows, wd.shape[2], wd[layer], x)
-        wanted = np.int64(0)
+        wanted: Any = np.int64(0)
         for m in range(rows):
             if hidden.shape[0] > 0:
                 _norm(x[m], last, eps, hidden[c + m])
