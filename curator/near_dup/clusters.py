@@ -139,7 +139,8 @@ def _linked(con: Any, matcher: Matcher) -> None:
 def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
     """Fill dedup_edges with pairs of groups; return the rows of all groups that are in a pair or hold several rows."""
     con.execute("create or replace table dedup_edges (a bigint, b bigint, similarity double)")
-    touched = np.bincount(groups, minlength=matcher.total) > 1
+    touched = np.zeros(matcher.total, bool)
+    touched[groups[groups != np.arange(matcher.total, dtype=np.int32)]] = True
     for found, values in matcher.edges():
         touched[found.reshape(-1)] = True
         if len(found):
