@@ -78,10 +78,10 @@ def _matcher(plan: Plan, con: Any) -> Any:
     from curator.near_dup.minhash import MinHash, Recipe
 
     assert plan.how is not None
-    ((rows, folder, threads),) = con.execute(
-        "select (select count(*) from rows), current_setting('temp_directory'), current_setting('threads')"
+    ((folder, threads),) = con.execute(
+        "select current_setting('temp_directory'), current_setting('threads')"
     ).fetchall()
-    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, int(rows), str(folder), int(threads))
+    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, str(folder), int(threads))
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:
