@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from curator.kernels.ngrams import Table, look_up, table_of
 from curator.kernels.words import text_buffers
 
 MOST = 2000  # features of a row; what has more is no problem but a book
@@ -20,7 +21,7 @@ ROOM = 4096  # slots of a row's own hash table, a power of two
 SLOTS = 512  # of the table of number words, a power of two
 STEM = 5  # letters
 DIGITS, SPELLED, NAME, LOWER = 1, 2, 4, 8  # flags of a feature
-ANSWERS = tuple(np.frombuffer(w, np.uint8) for w in (b"answer", b"solution", b"response", b"a"))
+ANSWERS = np.frombuffer(b"answer\0solution\0response\0a\0", np.uint8)
 _PRIME = np.uint64(0x100000001B3)
 _WORD = np.uint64(0xCBF29CE484222325)
 _VALUE = np.uint64(0x84222325CBF29CE4)
@@ -50,6 +51,22 @@ class Spelled(NamedTuple):
     means: Any
 
 
+class Sieve(NamedTuple):
+    """What items know of numbers, so that rows with other numbers need not be read.
+
+    `table`: of all features of the items.
+    `posts`: int64, the items that hold each feature, `posts_at[f]:posts_at[f + 1]` (int64) those of feature f.
+    `values`: uint64[items]: `value_bit` of each of its numbers.
+    `one`: hash of the value 1, which says no more than a word does.
+    """
+
+    table: Table
+    posts: Any
+    posts_at: Any
+    values: Any
+    one: Any
+
+
 class Features(NamedTuple):
     """Distinct features of some texts: `hashes` uint64, `flags` uint8, `ends` int64[texts + 1]."""
 
@@ -64,6 +81,12 @@ def _mix(h: Any) -> Any:  # pragma: no cover - compiled
     h *= np.uint64(0xD6E8FEB86659FD93)
     h ^= h >> np.uint64(32)
     return h | np.uint64(1)
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def value_bit(feature: Any) -> Any:  # pragma: no cover - compiled
+    """Return the bit of a feature by which an item that lacks it is mostly seen to lack it."""
+    return np.uint64(1) << (np.uint64(feature) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(58))
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -92,48 +115,37 @@ def _value(h: Any, data: Any, start: Any, stop: Any) -> Any:  # pragma: no cover
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _past(data: Any, i: Any, stop: Any, spaces: Any) -> Any:  # pragma: no cover - compiled
+    """Return the first byte from `i` on that is no digit, or, where asked, no white space."""
+    while i < stop:
+        c = data[i]
+        if not (spaces and (c == 32 or 9 <= c <= 13)) and not (not spaces and 48 <= c <= 57):
+            break
+        i += 1
+    return i
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def read_number(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash, byte after it) of the number that begins at `data[i]`: `3`, `1,000`, `2.50`, `1 / 2`."""
-    j = i
-    plain, begun = _VALUE, False  # the hash of digits alone, which most numbers are
-    while j < stop and data[j] >= 48 and data[j] <= 57:
-        begun = begun or data[j] != 48 or j + 1 == stop or data[j + 1] < 48 or data[j + 1] > 57
-        if begun:
-            plain = (plain ^ np.uint64(data[j])) * _PRIME
-        j += 1
-    k = j
-    while k < stop and (data[k] == 32 or (data[k] >= 9 and data[k] <= 13)):
-        k += 1
-    if k == stop or (data[k] != 47 and (k > j or (data[k] != 44 and data[k] != 46))):
-        return _mix(plain), j
-    if k < stop and data[k] == 47:
-        k += 1
-        while k < stop and (data[k] == 32 or (data[k] >= 9 and data[k] <= 13)):
-            k += 1
-        if _digit(data, k, stop):
-            last = k
-            while _digit(data, last, stop):
-                last += 1
-            h = (_value(_VALUE, data, i, j) ^ np.uint64(47)) * _PRIME
-            return _mix(_value(h, data, k, last)), last
-    if j - i <= 3:
-        groups = j
-        while (
-            groups < stop
-            and data[groups] == 44
-            and _digit(data, groups + 1, stop)
-            and _digit(data, groups + 2, stop)
-            and _digit(data, groups + 3, stop)
-            and not _digit(data, groups + 4, stop)
-        ):
-            groups += 4
-        if groups > j:
-            return _mix(_value(_VALUE, data, i, groups)), groups
-    if j < stop and data[j] == 46 and _digit(data, j + 1, stop):
-        j += 1
-        while _digit(data, j, stop):
-            j += 1
-    return _mix(_value(_VALUE, data, i, j)), j
+    end = _past(data, i, stop, False)
+    below, last = _past(data, end, stop, True), end
+    if below < stop and data[below] == 47:
+        below = _past(data, below + 1, stop, True)
+        last = _past(data, below, stop, False)
+        if last == below:
+            last = end
+    if last == end and end < stop:
+        if data[end] == 46:
+            last = end = max(end, _past(data, end + 1, stop, False) if _digit(data, end + 1, stop) else end)
+        elif data[end] == 44 and end - i <= 3:
+            while end + 4 <= stop and data[end] == 44 and _past(data, end + 1, min(end + 5, stop), False) == end + 4:
+                end += 4
+            last = end
+    h = _value(_VALUE, data, i, end)
+    if last > end:
+        h = _value((h ^ np.uint64(47)) * _PRIME, data, below, last)
+    return _mix(h), last
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -144,16 +156,18 @@ def _answer(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     i += 1
     while i < stop and (data[i] == 32 or data[i] == 9):
         i += 1
-    for word in (ANSWERS[0], ANSWERS[1], ANSWERS[2], ANSWERS[3]):
-        k = 0
-        while k < word.size and i + k < stop and data[i + k] | 32 == word[k]:
+    w = 0
+    while w < ANSWERS.size:
+        k, same = i, True
+        while ANSWERS[w] != 0:
+            same = same and k < stop and data[k] | 32 == ANSWERS[w]
             k += 1
-        if k == word.size:
-            k += i
-            while k < stop and (data[k] == 32 or data[k] == 9):
-                k += 1
-            if k < stop and data[k] == 58:
-                return True
+            w += 1
+        w += 1
+        while same and k < stop and (data[k] == 32 or data[k] == 9):
+            k += 1
+        if same and k < stop and data[k] == 58:
+            return True
     return False
 
 
@@ -237,61 +251,117 @@ def read_row(
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def may_match(
+    data: Any, start: Any, stop: Any, bits: Any, slots: Any, first: Any, posts: Any, posts_at: Any, values: Any,
+    one: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Return whether some item may have all numbers of a row; see `Sieve`. Most rows need be read no further."""
+    anchor, mine = np.int64(-1), np.uint64(0)
+    i = np.int64(start)
+    while i < stop:
+        c = data[i]
+        if c < 48 or c > 57:
+            if (c == 10 or c == 35) and _answer(data, i, stop):
+                break
+            i += 1
+            continue
+        h, i = read_number(data, i, stop)
+        if h == one:
+            continue
+        slot = look_up(h, bits, slots)
+        if slot < 0:
+            return False
+        feature = first[slot]
+        mine |= value_bit(feature)
+        if anchor < 0 or posts_at[feature + 1] - posts_at[feature] < posts_at[anchor + 1] - posts_at[anchor]:
+            anchor = feature
+    if anchor < 0:
+        return True
+    p = posts_at[anchor]
+    while p < posts_at[anchor + 1] and mine & ~values[posts[p]] != 0:
+        p += 1
+    return p < posts_at[anchor + 1]
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def read_all(
-    data: Any, offsets: Any, words: Any, means: Any, out: Any, out_flags: Any, ends: Any
-) -> Any:  # pragma: no cover
-    """Write the features of all rows one after another, `ends` int64[rows + 1]; with no room nothing but `ends`."""
+    data: Any, offsets: Any, words: Any, means: Any, bits: Any, slots: Any, first: Any, posts: Any, posts_at: Any,
+    values: Any, one: Any, out: Any, out_flags: Any, ends: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Write the features of all rows that pass the sieve one after another.
+
+    Args:
+        data: uint8[bytes].
+        offsets: int64[rows + 1].
+        words: of `Spelled`.
+        means: of `Spelled`.
+        bits: of the table of `Sieve`.
+        slots: as `bits`.
+        first: as `bits`.
+        posts: of `Sieve`.
+        posts_at: of `Sieve`.
+        values: of `Sieve`; empty where nothing is sifted.
+        one: of `Sieve`.
+        out: uint64[room], written.
+        out_flags: uint8[room], written.
+        ends: int64[rows + 1], written.
+
+    Returns:
+        The number of features.
+    """
     seen, at = np.full(ROOM, -1, np.int32), np.empty(ROOM, np.int32)
     feats, flags = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8)
     total = 0
     ends[0] = 0
     for row in range(offsets.size - 1):
-        count = read_row(data, offsets[row], offsets[row + 1], words, means, row, seen, at, feats, flags)
-        count = max(count, 0)
-        if out.size:
-            out[total : total + count] = feats[:count]
-            out_flags[total : total + count] = flags[:count]
+        start, stop = offsets[row], offsets[row + 1]
+        count = 0
+        if not values.size or may_match(data, start, stop, bits, slots, first, posts, posts_at, values, one):
+            count = max(0, read_row(data, start, stop, words, means, row, seen, at, feats, flags))
+        for k in range(count):
+            out[total + k], out_flags[total + k] = feats[k], flags[k]
         total += count
         ends[row + 1] = total
     return total
 
 
-def wide(array: Any) -> tuple[Any, Any]:
-    """Return (uint8[bytes], int64[rows + 1]) of a text column; one type of offsets is compiled, not two."""
-    data, offsets = text_buffers(array)
-    return data, offsets.astype(np.int64)
-
-
 NO_WORDS = Spelled(np.zeros(SLOTS, np.uint64), np.zeros(SLOTS, np.uint64))
+_NOTHING = np.zeros(0, np.int64)
+NO_SIEVE = Sieve(table_of(np.zeros(0, np.uint64)), _NOTHING, _NOTHING, np.zeros(0, np.uint64), np.uint64(0))
+
+
+def read_array(array: Any, spelled: Spelled = NO_WORDS, sieve: Sieve = NO_SIEVE) -> Features:
+    """Return the features of a text column, each row's in order of first appearance; none of rows left in the sieve."""
+    data, offsets = text_buffers(array)
+    ends = np.empty(len(offsets), np.int64)
+    size, rows = int(offsets[-1]) - int(offsets[0]), len(offsets) - 1
+    room = min(2 * size // 3 + rows, MOST * rows) + 1  # a number of one byte, a word of two, and so on
+    out, flags = np.empty(room, np.uint64), np.empty(room, np.uint8)
+    total = read_all(data, offsets, *spelled, *sieve.table, *sieve[1:], out, flags, ends)
+    return Features(out[:total], flags[:total], ends)
 
 
 def read_texts(texts: Sequence[str], spelled: Spelled = NO_WORDS) -> Features:
-    """Return the features of some texts, each in order of first appearance."""
-    data, offsets = wide(pa.array(texts, pa.large_string()))
-    ends = np.empty(len(offsets), np.int64)
-    total = read_all(data, offsets, *spelled, np.empty(0, np.uint64), np.empty(0, np.uint8), ends)
-    found = Features(np.empty(total, np.uint64), np.empty(total, np.uint8), ends)
-    if total:
-        read_all(data, offsets, *spelled, *found)
-    return found
+    """Return the features of some texts."""
+    return read_array(pa.array(texts, pa.large_string()), spelled)
 
 
 def number_words(values: Mapping[str, str]) -> Spelled:
     """Return number words for `read_texts`: word -> value, "" where the word is no feature."""
     found = Spelled(np.zeros(SLOTS, np.uint64), np.zeros(SLOTS, np.uint64))
     for word, value in sorted(values.items()):
-        h = _whole(word)
+        h = hash_bytes(word.encode(), number=False)
         k = h >> 40 & SLOTS - 1
         while found.words[k]:
             k = (k + 1) % SLOTS
-        found.words[k], found.means[k] = h, int(read_texts([value]).hashes[0]) if value else 0
+        found.words[k], found.means[k] = h, hash_bytes(value.encode(), number=True) if value else 0
     return found
 
 
-def _whole(word: str) -> int:
-    """Return the hash that `read_word` gives to a whole word, not to its stem."""
-    h = int(_WORD)
-    for byte in word.encode():
+def hash_bytes(data: bytes, *, number: bool) -> int:
+    """Return the hash of a value (`1000`, `2.5`, `1/2`), of a stem or of a whole word in lower case."""
+    h = int(_VALUE if number else _WORD)
+    for byte in data:
         h = (h ^ byte) * int(_PRIME) & _ALL
     h = (h ^ h >> 32) * 0xD6E8FEB86659FD93 & _ALL
     return (h ^ h >> 32) | 1

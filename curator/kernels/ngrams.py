@@ -14,6 +14,7 @@ import numpy as np
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 _SLOT = np.uint64(0x9FB21C651E98DF25)
+GATE = 64  # words of 64 bits
 
 
 class Table(NamedTuple):
@@ -27,6 +28,21 @@ class Table(NamedTuple):
     bits: Any
     slots: Any
     first: Any
+
+
+class Runs(NamedTuple):
+    """Runs of items' tokens, to be looked up.
+
+    `table`: of `keys`.
+    `keys`: uint64[runs], sorted.
+    `sizes`: int64[runs]: tokens of the run; negative where the run must be the whole row.
+    `gate`: uint64[GATE], bits of the first tokens of runs that are shorter than n.
+    """
+
+    table: Table
+    keys: Any
+    sizes: Any
+    gate: Any
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
@@ -61,7 +77,7 @@ def fill_table(keys: Any, bits: Any, slots: Any, first: Any) -> None:  # pragma:
         bits[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
 def look_up(key: Any, bits: Any, slots: Any) -> Any:  # pragma: no cover - compiled
     """Return the slot of a key, or -1."""
     mixed = key * _SLOT
@@ -76,70 +92,72 @@ def look_up(key: Any, bits: Any, slots: Any) -> Any:  # pragma: no cover - compi
 
 
 @numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find_rows(
-    tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, hit: Any
-) -> None:  # pragma: no cover - compiled
-    """Set hit: bool[rows] to True where a run of `n` tokens of the row is in the table; other rows stay as they are."""
+def write_pairs(
+    key: Any, length: Any, row: Any, place: Any, whole: Any, bits: Any, slots: Any, first: Any, keys: Any, sizes: Any,
+    count: Any, out: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Write the entries of `keys` that equal one run, see `find_pairs`; return `count` with them."""
+    slot = look_up(key, bits, slots)
+    if slot < 0:
+        return count
+    at = first[slot]
+    while at < keys.size and keys[at] == key:
+        if sizes[at] == length or (whole and sizes[at] == -length):
+            if count < out.shape[0]:
+                out[count, 0], out[count, 1], out[count, 2] = row, place, at
+            count += 1
+        at += 1
+    return count
+
+
+@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def find_pairs(
+    tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, first: Any, keys: Any, sizes: Any, gate: Any,
+    out: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Write every (row, place of the run in the row, entry of `keys`) whose keys are equal, in one pass.
+
+    Args:
+        tokens: uint64[tokens of the rows].
+        ends: int64[rows + 1].
+        n: tokens in a run; there may be shorter ones.
+        base: `BASE`.
+        bits: of the table of `keys`.
+        slots: as `bits`.
+        first: as `bits`.
+        keys: of `Runs`.
+        sizes: of `Runs`.
+        gate: of `Runs`.
+        out: int64[room, 3]; what has no room is only counted.
+
+    Returns:
+        The number of pairs.
+    """
+    count = np.int64(0)
     top = np.uint64(1)
     for _ in range(n - 1):
         top *= base
     for row in range(ends.size - 1):
         h = np.uint64(0)
         start, stop = ends[row], ends[row + 1]
-        if hit[row] or stop - start < n:
-            continue
-        for i in range(start, start + n - 1):
-            h = h * base + tokens[i]
-        for i in range(start + n - 1, stop):
-            h = h * base + tokens[i]
-            if look_up(h, bits, slots) >= 0:
-                hit[row] = True
-                break
-            h -= tokens[i - n + 1] * top
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def find_pairs(
-    tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, first: Any, keys: Any, out: Any
-) -> Any:  # pragma: no cover - compiled
-    """Write every (row, place of the run in the row, entry of `keys`) whose keys are equal.
-
-    Args:
-        tokens: uint64[tokens of the rows].
-        ends: int64[rows + 1].
-        n: tokens in a run.
-        base: `BASE`.
-        bits: of the table of `keys`.
-        slots: as `bits`.
-        first: as `bits`.
-        keys: uint64[grams of the items], sorted.
-        out: int64[room, 3]; with no room nothing is written and only counted.
-
-    Returns:
-        The number of pairs.
-    """
-    count = 0
-    top = np.uint64(1)
-    for _ in range(n - 1):
-        top *= base
-    for row in range(ends.size - 1):
-        h = np.uint64(0)
-        start = ends[row]
-        for i in range(start, ends[row + 1]):
+        for i in range(start, stop):
+            token = tokens[i]
             if i - start >= n:
                 h -= tokens[i - n] * top
-            h = h * base + tokens[i]
-            if i - start < n - 1:
-                continue
-            slot = look_up(h, bits, slots)
-            if slot < 0:
-                continue
-            at = first[slot]
-            while at < keys.size and keys[at] == h:
-                if count < out.shape[0]:
-                    out[count, 0], out[count, 1], out[count, 2] = row, i - start - n + 1, at
-                count += 1
-                at += 1
+            h = h * base + token
+            if i - start >= n - 1:
+                whole = stop - start == n
+                count = write_pairs(
+                    h, n, row, i - start - n + 1, whole, bits, slots, first, keys, sizes, count, out
+                )  # fmt: skip
+            if (gate[token & np.uint64(GATE - 1)] >> (token >> np.uint64(58))) & np.uint64(1):
+                key = np.uint64(0)
+                for length in range(1, min(n, stop - i + 1)):
+                    key = key * base + tokens[i + length - 1]
+                    whole = stop - start == length
+                    count = write_pairs(
+                        key, length, row, i - start, whole, bits, slots, first, keys, sizes, count, out
+                    )  # fmt: skip
     return count
 
 
@@ -158,15 +176,25 @@ def table_of(keys: Any) -> Table:
     return table
 
 
-def mark_rows(tokens: Any, ends: Any, n: int, table: Table, hit: Any) -> None:
-    """Set hit: bool[rows] where a row shares a run of `n` tokens with the table."""
-    find_rows(tokens, ends, n, BASE, table.bits, table.slots, hit)
+def runs(keys: Any, sizes: Any, starts: Any) -> Runs:
+    """Return what `pairs` looks up.
+
+    Args:
+        keys: uint64[runs], sorted.
+        sizes: int64[runs], tokens of each; negative where the run must be the whole row.
+        starts: uint64, the first tokens of the runs that are shorter than n.
+    """
+    gate = np.zeros(GATE, np.uint64)
+    np.bitwise_or.at(gate, starts & np.uint64(GATE - 1), np.uint64(1) << (starts >> np.uint64(58)))
+    return Runs(table_of(keys), keys, sizes, gate)
 
 
-def pairs(tokens: Any, ends: Any, n: int, table: Table, keys: Any) -> Any:
-    """Return int64[pairs, 3]: row, place of the run in the row, entry of the sorted `keys` that the table is of."""
-    nothing = np.empty((0, 3), np.int64)
-    given = (tokens, ends, n, BASE, table.bits, table.slots, table.first, keys)
-    out = np.empty((find_pairs(*given, nothing), 3), np.int64)
-    find_pairs(*given, out)
-    return out
+def pairs(tokens: Any, ends: Any, n: int, known: Runs) -> Any:
+    """Return int64[pairs, 3]: row, place of the run in the row, entry of `known.keys`."""
+    out = np.empty((len(ends) + 1024, 3), np.int64)
+    for _ in range(2):
+        count = find_pairs(tokens, ends, n, BASE, *known.table, known.keys, known.sizes, known.gate, out)
+        if count <= len(out):
+            break
+        out = np.empty((count, 3), np.int64)
+    return out[:count]
