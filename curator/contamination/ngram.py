@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator.contamination.evidence import TOLD, Hit, Item
-from curator.contamination.problem import body, contradiction, signs
+from curator.contamination.problem import Signs, body, contradiction, signs
 from curator.contamination.tokens import Rule, Tokens, split
 from curator.fold import normalise
 from curator.kernels import ngrams, shares
@@ -56,6 +56,7 @@ class NgramIndex:
         self._of = np.repeat(np.arange(len(items)), np.diff(self.tokens.ends))  # the item of each token
         self._count_items()
         self._measured = _measured(self.tokens, self.weights(self.tokens.hashes))
+        self._signs: dict[int, Signs] = {}
         self._find_runs()
 
     def weights(self, tokens: Any) -> Any:
@@ -78,21 +79,23 @@ class NgramIndex:
 
     def _find_runs(self) -> None:
         """Sort the runs of n tokens that lie in one item, and the whole of each item that is shorter."""
-        key = ngrams.grams(self.tokens.hashes, self.n)
+        key, sizes = ngrams.grams(self.tokens.hashes, self.n), np.diff(self.tokens.ends)
         at = np.arange(len(key))
         at = at[at + self.n <= self.tokens.ends[self._of[at] + 1]]
-        sizes = np.diff(self.tokens.ends)
         few = np.flatnonzero((sizes > 0) & (sizes < self.n))
-        firsts = self.tokens.ends[few]
-        pieces = zip(firsts.tolist(), sizes[few].tolist(), strict=True)
-        short = [ngrams.grams(self.tokens.hashes[f : f + s], s)[0] for f, s in pieces]
+        firsts, lengths = self.tokens.ends[few], sizes[few]
         alone = np.array([len(self._asked(self.items[k].text)) < EXACT_BELOW for k in few.tolist()], bool)
-        keys = np.r_[key[at], np.array(short, np.uint64)]
+
+        def beginning(of: int | None) -> Any:
+            some = [(f, of or s) for f, s, a in zip(firsts, lengths, alone, strict=True) if not (of and a)]
+            return np.array([ngrams.grams(self.tokens.hashes[f : f + s], s)[0] for f, s in some], np.uint64)
+
+        keys = np.r_[key[at], beginning(None)]
         order = np.argsort(keys, kind="stable")
-        at, sizes = np.r_[at, firsts][order], np.r_[np.full(len(at), self.n), sizes[few] * (1 - 2 * alone)][order]
+        at, sizes = np.r_[at, firsts][order], np.r_[np.full(len(at), self.n), lengths * (1 - 2 * alone)][order]
         self.where = self._of[at]
         self.place = at - self.tokens.ends[self.where]
-        self.runs = ngrams.runs(keys[order], sizes, self.tokens.hashes[firsts])
+        self.runs = ngrams.runs(keys[order], sizes, self.n, beginning)
 
     def _asked(self, text: str) -> list[str]:
         return with_operators(normalise(text, ("latex",)) if self.latex else text)
@@ -157,7 +160,9 @@ class NgramIndex:
         if size > WHOLE * its:
             return None
         text = near.text(row).decode("utf-8", "replace")
-        return contradiction(signs(body(self.items[item].text)), signs(body(text)))
+        if item not in self._signs:
+            self._signs[item] = signs(body(self.items[item].text))
+        return contradiction(self._signs[item], signs(body(text)))
 
     def _short_hits(self, near: Tokens, found: Any) -> Iterator[Hit]:
         for row, place, at in found.tolist():

@@ -131,7 +131,6 @@ def read(text: str) -> Problem:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
 def signs(text: str) -> Signs:
     """Return the labels and the formulas of a problem."""
     formal = bool(_FORMULA.search(text))
