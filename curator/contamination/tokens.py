@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from curator.kernels import pieces
-from curator.kernels.words import NO_COMMANDS, Commands, commands, text_buffers, words
+from curator.kernels.commands import NO_COMMANDS, Commands, commands
+from curator.kernels.words import text_buffers, words
 
 Rule = Literal["word", "whitespace", "char"]
 FOLDING: Literal["nfkc"] = "nfkc"

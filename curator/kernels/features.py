@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from curator.kernels.jit import kernel, part
 from curator.kernels.ngrams import Table, look_up, table_of
+from curator.kernels.values import PRIME, VALUE, begins_answer, mix, read_number
 from curator.kernels.words import text_buffers
 
 MOST = 2000  # features of a row; what has more is no problem but a book
@@ -21,10 +22,7 @@ ROOM = 4096  # slots of a row's own hash table, a power of two
 SLOTS = 512  # of the table of number words, a power of two
 STEM = 5  # letters
 DIGITS, SPELLED, NAME, LOWER = 1, 2, 4, 8  # flags of a feature
-ANSWERS = np.frombuffer(b"answer\0solution\0response\0a\0", np.uint8)
-_PRIME = np.uint64(0x100000001B3)
 _WORD = np.uint64(0xCBF29CE484222325)
-_VALUE = np.uint64(0x84222325CBF29CE4)
 _ALL = (1 << 64) - 1
 
 
@@ -75,103 +73,13 @@ class Features(NamedTuple):
     ends: Any
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _mix(h: Any) -> Any:  # pragma: no cover - compiled
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    return h | np.uint64(1)
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def value_bit(feature: Any) -> Any:  # pragma: no cover - compiled
     """Return the bit of a feature by which an item that lacks it is mostly seen to lack it."""
     return np.uint64(1) << (np.uint64(feature) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(58))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _digit(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    return i < stop and 48 <= data[i] <= 57
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _value(h: Any, data: Any, start: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    """Hash a number: without commas, zeros before it, and zeros that end its decimals."""
-    point = False
-    for i in range(start, stop):
-        point |= data[i] == 46
-    while point and data[stop - 1] == 48:
-        stop -= 1
-    if point and data[stop - 1] == 46:
-        stop -= 1
-    begun = False
-    for i in range(start, stop):
-        c = data[i]
-        if c == 44 or (c == 48 and not begun and i + 1 < stop and data[i + 1] != 46):
-            continue
-        begun = True
-        h = (h ^ np.uint64(c)) * _PRIME
-    return h
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _past(data: Any, i: Any, stop: Any, spaces: Any) -> Any:  # pragma: no cover - compiled
-    """Return the first byte from `i` on that is no digit, or, where asked, no white space."""
-    while i < stop:
-        c = data[i]
-        if not (spaces and (c == 32 or 9 <= c <= 13)) and not (not spaces and 48 <= c <= 57):
-            break
-        i += 1
-    return i
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def read_number(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    """Return (hash, byte after it) of the number that begins at `data[i]`: `3`, `1,000`, `2.50`, `1 / 2`."""
-    end = _past(data, i, stop, False)
-    below, last = _past(data, end, stop, True), end
-    if below < stop and data[below] == 47:
-        below = _past(data, below + 1, stop, True)
-        last = _past(data, below, stop, False)
-        if last == below:
-            last = end
-    if last == end and end < stop:
-        if data[end] == 46:
-            last = end = max(end, _past(data, end + 1, stop, False) if _digit(data, end + 1, stop) else end)
-        elif data[end] == 44 and end - i <= 3:
-            while end + 4 <= stop and data[end] == 44 and _past(data, end + 1, min(end + 5, stop), False) == end + 4:
-                end += 4
-            last = end
-    h = _value(_VALUE, data, i, end)
-    if last > end:
-        h = _value((h ^ np.uint64(47)) * _PRIME, data, below, last)
-    return _mix(h), last
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _answer(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
-    """Return whether the answer begins at `data[i]`: `####`, or a line that begins with `Answer:` and the like."""
-    if data[i] == 35:
-        return i + 3 < stop and data[i + 1] == 35 and data[i + 2] == 35 and data[i + 3] == 35
-    i += 1
-    while i < stop and (data[i] == 32 or data[i] == 9):
-        i += 1
-    w = 0
-    while w < ANSWERS.size:
-        k, same = i, True
-        while ANSWERS[w] != 0:
-            same = same and k < stop and data[k] | 32 == ANSWERS[w]
-            k += 1
-            w += 1
-        w += 1
-        while same and k < stop and (data[k] == 32 or data[k] == 9):
-            k += 1
-        if same and k < stop and data[k] == 58:
-            return True
-    return False
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash, flag, byte after it) of the word that begins at `data[i]`; hash 0 where it is no feature."""
     begin, length = i, 0
@@ -185,12 +93,12 @@ def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # p
         if c >= np.uint64(65) and c <= np.uint64(90):
             c += np.uint64(32)
             lower = False
-        full = (full ^ c) * _PRIME
+        full = (full ^ c) * PRIME
         length += 1
         if length == STEM:
             stem = full
         i += 1
-    h = _mix(full)
+    h = mix(full)
     k = h >> np.uint64(40) & np.uint64(SLOTS - 1)
     while words[k] != 0 and words[k] != h:
         k = (k + np.uint64(1)) & np.uint64(SLOTS - 1)
@@ -199,14 +107,15 @@ def read_word(data: Any, i: Any, stop: Any, words: Any, means: Any) -> Any:  # p
     if length == 1:
         return np.uint64(0), np.uint8(LOWER), i
     named = not lower and 65 <= data[begin] <= 90
-    return _mix(stem if length >= STEM else full), np.uint8(NAME) if named else np.uint8(LOWER), i
+    return mix(stem if length >= STEM else full), np.uint8(NAME) if named else np.uint8(LOWER), i
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def read_row(
-    data: Any, start: Any, stop: Any, words: Any, means: Any, stamp: Any, seen: Any, at: Any, feats: Any, flags: Any
-) -> Any:  # pragma: no cover - compiled
-    """Write the distinct features of the question in `data[start:stop]`, return their number; -1 if they are too many.
+    data: Any, start: Any, stop: Any, words: Any, means: Any, stamp: Any, seen: Any, at: Any, base: Any, feats: Any,
+    flags: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Write the distinct features of the question in `data[start:stop]`, return their number; 0 if they are too many.
 
     Args:
         data: uint8[bytes].
@@ -217,8 +126,9 @@ def read_row(
         stamp: a number not used with `seen` before.
         seen: int32[ROOM], scratch: which slots of `at` are of this row.
         at: int32[ROOM], scratch.
-        feats: uint64[MOST], written.
-        flags: uint8[MOST], written: sums of DIGITS, SPELLED, NAME (capitalised), LOWER (seen in lower case).
+        base: where to write.
+        feats: uint64[base + MOST and more], written.
+        flags: uint8 as `feats`, written: sums of DIGITS, SPELLED, NAME (capitalised), LOWER (seen in lower case).
     """
     count = 0
     i = np.int64(start)
@@ -232,25 +142,25 @@ def read_row(
             if h == 0:
                 continue
         else:
-            if (data[i] == 10 or data[i] == 35) and count and _answer(data, i, stop):
+            if (data[i] == 10 or data[i] == 35) and count and begins_answer(data, i, stop):
                 break
             i += 1 if kind == 0 else np.int64(kind) - 1
             continue
         slot = (h >> np.uint64(17)) & np.uint64(ROOM - 1)
-        while seen[slot] == stamp and feats[at[slot]] != h:
+        while seen[slot] == stamp and feats[base + at[slot]] != h:
             slot = (slot + np.uint64(1)) & np.uint64(ROOM - 1)
         if seen[slot] == stamp:
-            flags[at[slot]] |= flag
+            flags[base + at[slot]] |= flag
             continue
         if count == MOST:
-            return -1
+            return np.int64(0)
         seen[slot], at[slot] = stamp, count
-        feats[count], flags[count] = h, flag
+        feats[base + count], flags[base + count] = h, flag
         count += 1
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def may_match(
     data: Any, start: Any, stop: Any, bits: Any, slots: Any, first: Any, posts: Any, posts_at: Any, values: Any,
     one: Any,
@@ -261,7 +171,7 @@ def may_match(
     while i < stop:
         c = data[i]
         if c < 48 or c > 57:
-            if (c == 10 or c == 35) and _answer(data, i, stop):
+            if (c == 10 or c == 35) and begins_answer(data, i, stop):
                 break
             i += 1
             continue
@@ -283,10 +193,10 @@ def may_match(
     return p < posts_at[anchor + 1]
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def read_all(
     data: Any, offsets: Any, words: Any, means: Any, bits: Any, slots: Any, first: Any, posts: Any, posts_at: Any,
-    values: Any, one: Any, out: Any, out_flags: Any, ends: Any,
+    values: Any, one: Any, seen: Any, at: Any, out: Any, out_flags: Any, ends: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Write the features of all rows that pass the sieve one after another.
 
@@ -302,25 +212,21 @@ def read_all(
         posts_at: of `Sieve`.
         values: of `Sieve`; empty where nothing is sifted.
         one: of `Sieve`.
-        out: uint64[room], written.
-        out_flags: uint8[room], written.
+        seen: int32[ROOM], -1 everywhere.
+        at: int32[ROOM], scratch.
+        out: uint64[room + MOST], written.
+        out_flags: uint8 as `out`, written.
         ends: int64[rows + 1], written.
 
     Returns:
         The number of features.
     """
-    seen, at = np.full(ROOM, -1, np.int32), np.empty(ROOM, np.int32)
-    feats, flags = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8)
-    total = 0
+    total = np.int64(0)
     ends[0] = 0
     for row in range(offsets.size - 1):
         start, stop = offsets[row], offsets[row + 1]
-        count = 0
-        if not values.size or may_match(data, start, stop, bits, slots, first, posts, posts_at, values, one):
-            count = max(0, read_row(data, start, stop, words, means, row, seen, at, feats, flags))
-        for k in range(count):
-            out[total + k], out_flags[total + k] = feats[k], flags[k]
-        total += count
+        if values.size == 0 or may_match(data, start, stop, bits, slots, first, posts, posts_at, values, one):
+            total += read_row(data, start, stop, words, means, row, seen, at, total, out, out_flags)
         ends[row + 1] = total
     return total
 
@@ -336,8 +242,9 @@ def read_array(array: Any, spelled: Spelled = NO_WORDS, sieve: Sieve = NO_SIEVE)
     ends = np.empty(len(offsets), np.int64)
     size, rows = int(offsets[-1]) - int(offsets[0]), len(offsets) - 1
     room = min(2 * size // 3 + rows, MOST * rows) + 1  # a number of one byte, a word of two, and so on
-    out, flags = np.empty(room, np.uint64), np.empty(room, np.uint8)
-    total = read_all(data, offsets, *spelled, *sieve.table, *sieve[1:], out, flags, ends)
+    out, flags = np.empty(room + MOST, np.uint64), np.empty(room + MOST, np.uint8)
+    seen, at = np.full(ROOM, -1, np.int32), np.empty(ROOM, np.int32)
+    total = read_all(data, offsets, *spelled, *sieve.table, *sieve[1:], seen, at, out, flags, ends)
     return Features(out[:total], flags[:total], ends)
 
 
@@ -360,8 +267,8 @@ def number_words(values: Mapping[str, str]) -> Spelled:
 
 def hash_bytes(data: bytes, *, number: bool) -> int:
     """Return the hash of a value (`1000`, `2.5`, `1/2`), of a stem or of a whole word in lower case."""
-    h = int(_VALUE if number else _WORD)
+    h = int(VALUE if number else _WORD)
     for byte in data:
-        h = (h ^ byte) * int(_PRIME) & _ALL
+        h = (h ^ byte) * int(PRIME) & _ALL
     h = (h ^ h >> 32) * 0xD6E8FEB86659FD93 & _ALL
     return (h ^ h >> 32) | 1

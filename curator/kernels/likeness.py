@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
 from curator.kernels.features import (
@@ -20,10 +19,11 @@ from curator.kernels.features import (
     hash_bytes,
     read_array,
 )
+from curator.kernels.jit import kernel, part
 from curator.kernels.ngrams import look_up, table_of
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def alike(
     held: Any, held_flags: Any, begin: Any, end: Any, weights: Any, core: Any, row: Any, of_row: Any, row_flags: Any,
     one: Any, numbers: Any,
@@ -55,7 +55,7 @@ def alike(
     return shared, max(core, shared), -1 - digits if spelled else digits
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def walk(
     ids: Any, count: Any, known: Any, anchor: Any, posts: Any, posts_at: Any, marks: Any, out: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -77,11 +77,11 @@ def walk(
     return found
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def propose(
     feats: Any, flags: Any, ends: Any, bits: Any, slots: Any, first: Any, posts: Any, posts_at: Any,
     values: Any, one: Any, weights: Any, rare: Any, unknown: Any, held: Any, held_at: Any, held_flags: Any, core: Any,
-    floor: Any, numbers: Any, out: Any,
+    floor: Any, numbers: Any, ids: Any, of_row: Any, row_flags: Any, marks: Any, near: Any, out: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Write (row, item) of every pair whose similarity may reach `floor`.
 
@@ -108,17 +108,16 @@ def propose(
         core: float64[items]: sum of weights of the features that are no names.
         floor: least similarity, a little less because bytes are not letters.
         numbers: whether numbers can contradict.
+        ids: int64[most features of a row], scratch.
+        of_row: int64[features], -1 everywhere.
+        row_flags: uint8[features], scratch.
+        marks: bool[items], False everywhere.
+        near: int64[items], scratch.
         out: int64[room, 2].
 
     Returns:
         The number of pairs; what had no room was only counted.
     """
-    most = np.int64(0)
-    for row in range(ends.size - 1):
-        most = max(most, ends[row + 1] - ends[row])
-    ids = np.empty(most, np.int64)
-    of_row, row_flags = np.full(weights.size, -1, np.int64), np.zeros(weights.size, np.uint8)
-    marks, near = np.zeros(core.size, np.bool_), np.empty(core.size, np.int64)
     slot = look_up(one, bits, slots)
     unit = first[slot] if slot >= 0 else -1
     found = 0
@@ -210,13 +209,18 @@ class Search:
         for _ in range(2):
             count = propose(
                 *rows, *self._sieve.table, *self._sieve[1:], self._weights, self._rare, self._unknown,
-                self._held, self._held_at, self._held_flags, self._core, floor, numbers, out,
+                self._held, self._held_at, self._held_flags, self._core, floor, numbers, *self._scratch(rows), out,
             )  # fmt: skip
             if count <= len(out):
                 break
             out = np.empty((count, 2), np.int64)
         out = out[:count]
         return out[np.lexsort((out[:, 1], out[:, 0]))]
+
+    def _scratch(self, rows: Features) -> tuple[Any, ...]:
+        ids = np.empty(int(np.diff(rows.ends).max(initial=0)), np.int64)
+        of_row, row_flags = np.full(len(self._weights), -1), np.zeros(len(self._weights), np.uint8)
+        return ids, of_row, row_flags, np.zeros(len(self._core), bool), np.empty(len(self._core), np.int64)
 
 
 def _value_bits(features: Any) -> Any:

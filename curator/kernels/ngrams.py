@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+
+from curator.kernels.jit import kernel, part
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 _SLOT = np.uint64(0x9FB21C651E98DF25)
@@ -47,7 +48,7 @@ class Runs(NamedTuple):
     gate: Any
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def power(base: Any, n: Any) -> Any:  # pragma: no cover - compiled
     """Return base^n modulo 2^64."""
     found = np.uint64(1)
@@ -56,7 +57,7 @@ def power(base: Any, n: Any) -> Any:  # pragma: no cover - compiled
     return found
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def gram_hashes(tokens: Any, n: int, base: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write the rolling hash of each run of `n` tokens into out: uint64[tokens - n + 1], modulo 2^64."""
     top = power(base, n - 1)
@@ -69,13 +70,13 @@ def gram_hashes(tokens: Any, n: int, base: Any, out: Any) -> None:  # pragma: no
             out[i - n + 1] = h
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def word_of(key: Any, size: Any) -> Any:  # pragma: no cover - compiled
     """Return which of `size` words of 64 bits, a power of two, holds the bits of a key."""
     return ((key * _SLOT) >> np.uint64(40)) & np.uint64(size - 1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def bits_of(key: Any) -> Any:  # pragma: no cover - compiled
     """Return the bits of a key, at most three."""
     mixed, low = key * _SLOT, np.uint64(63)
@@ -83,7 +84,7 @@ def bits_of(key: Any) -> Any:  # pragma: no cover - compiled
     return found | np.uint64(1) << (mixed >> np.uint64(28) & low)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def fill_table(keys: Any, bits: Any, slots: Any, first: Any) -> None:  # pragma: no cover - compiled
     """Insert sorted keys (uint64) into `Table` arrays of zeros; of equal keys the first is kept. 0 is left out."""
     mask = np.uint64(slots.size - 1)
@@ -98,7 +99,7 @@ def fill_table(keys: Any, bits: Any, slots: Any, first: Any) -> None:  # pragma:
         bits[word_of(key, bits.size)] |= bits_of(key)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def look_up(key: Any, bits: Any, slots: Any) -> Any:  # pragma: no cover - compiled
     """Return the slot of a key, or -1."""
     mine = bits_of(key)
@@ -111,7 +112,7 @@ def look_up(key: Any, bits: Any, slots: Any) -> Any:  # pragma: no cover - compi
     return np.int64(slot) if slots[slot] == key else np.int64(-1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def write_pairs(
     key: Any, size: Any, row: Any, place: Any, bits: Any, slots: Any, first: Any, keys: Any, sizes: Any, count: Any,
     out: Any,
@@ -130,7 +131,7 @@ def write_pairs(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_pairs(
     tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, first: Any, keys: Any, sizes: Any, least: int,
     gate: Any, out: Any,

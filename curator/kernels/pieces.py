@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel
 from curator.kernels.words import Words, decode, finish
 
 _PRIME = np.uint64(0x100000001B3)
@@ -24,7 +24,7 @@ def folding(size: int) -> Any:
     return np.array([0 if c.isspace() else ord(c.lower()[0]) or 0xFFFD for c in letters], np.int32)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_pieces(
     data: Any, offsets: Any, fold: Any, joined: Any, hashes: Any, ends: Any, starts: Any, stops: Any
 ) -> Any:  # pragma: no cover - compiled

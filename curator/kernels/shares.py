@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from curator.kernels.jit import kernel, part
 
 TOP = 3  # longest runs that are told
 SLACK = 0.2  # of the item's length, on both sides of the place where it would lie; inserted words move it
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def flag_numbers(data: Any, offsets: Any, ends: Any, starts: Any, stops: Any, out: Any) -> None:  # pragma: no cover
     """Set out: uint8[tokens] to 1 where a token holds an ASCII digit, 2 where it holds none but a byte above 127."""
     for row in range(ends.size - 1):
@@ -29,7 +30,7 @@ def flag_numbers(data: Any, offsets: Any, ends: Any, starts: Any, stops: Any, ou
                     out[k] = 2
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def merge(
     place: Any, other: Any, begin: Any, end: Any, n: int, tokens: Any, r0: Any, item_tokens: Any, i0: Any, runs: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -54,7 +55,7 @@ def merge(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def covered(
     runs: Any, count: Any, side: Any, weights: Any, base: Any, seen: Any, stamp: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -64,14 +65,15 @@ def covered(
     """
     total = 0.0
     for k in range(count):
-        for t in range(runs[k, side], runs[k, side] + runs[k, 2]):
+        first = runs[k, side]
+        for t in range(first, first + runs[k, 2]):
             if seen[t] != stamp:
                 seen[t] = stamp
                 total += weights[base + t]
     return total
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def common(
     one: Any, a0: Any, a1: Any, other: Any, places: Any, b0: Any, b1: Any, low: Any, high: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -93,7 +95,7 @@ def common(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def longest(runs: Any, count: Any, out: Any, pair: Any) -> None:  # pragma: no cover - compiled
     """Move the longest runs (of equal ones the first in the row) to out[pair]: int64[TOP, 3]; 0 if there are no more.
 
@@ -113,7 +115,7 @@ def longest(runs: Any, count: Any, out: Any, pair: Any) -> None:  # pragma: no c
             runs[best, 2] = 0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def measure(
     groups: Any, place: Any, other: Any, row_of: Any, item_of: Any, n: int,
     tokens: Any, ends: Any, weights: Any, numbers: Any, places: Any, at: Any,
@@ -165,8 +167,9 @@ def measure(
         item_all = 0.0
         for k in range(i0, i1):
             item_all += item_weights[k]
-        in_row = covered(scratch, count, 0, weights, r0, seen, 2 * pair)
-        in_item = covered(scratch, count, 1, item_weights, i0, seen, 2 * pair + 1)
+        side = np.int64(0)  # a variable: for each literal one more function would be compiled
+        in_row = covered(scratch, count, side, weights, r0, seen, 2 * pair)
+        in_item = covered(scratch, count, side + 1, item_weights, i0, seen, 2 * pair + 1)
         shares[pair, 0] = in_item / item_all if item_all > 0 else 1.0
         shares[pair, 1] = in_row / row_all if row_all > 0 else 1.0
         low, high, first, last = scratch[0, 0], np.int64(0), scratch[0, 1], np.int64(0)

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
+
+from curator.kernels.commands import NO_COMMANDS, Commands
+from curator.kernels.jit import kernel, part
 
 Folding = Literal["lower", "nfkc"]
 _PRIME = np.uint64(0x100000001B3)
@@ -49,32 +50,6 @@ class Tables(NamedTuple):
     fold: Any
     more: Any
     bounds: Any
-
-
-class Commands(NamedTuple):
-    """What becomes of words that follow a backslash.
-
-    `names`: uint64[power of two], a hash table of words, 0 where free; empty where no word is replaced.
-    `puts`: uint64 as `names`, the hash that takes the word's place, 0 = the word is left out.
-    """
-
-    names: Any
-    puts: Any
-
-
-NO_COMMANDS = Commands(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
-
-
-def commands(put: Mapping[int, int]) -> Commands:
-    """Return `Commands` that put hashes in the place of hashes."""
-    size = 1 << (4 * len(put)).bit_length()
-    found = Commands(np.zeros(size, np.uint64), np.zeros(size, np.uint64))
-    for name, to in sorted(put.items()):
-        slot = name & size - 1
-        while found.names[slot]:
-            slot = (slot + 1) % size
-        found.names[slot], found.puts[slot] = name, to
-    return found
 
 
 @lru_cache(maxsize=2)
@@ -119,7 +94,7 @@ def _ascii() -> Any:
 ASCII = _ascii()
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Return (code point, its bytes) of the UTF-8 character at `data[i]` >= 128; (U+FFFD, 1) where it is broken."""
     c = np.int64(data[i])
@@ -135,7 +110,7 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return np.int64(0xFFFD), 1
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def finish(h: Any) -> Any:  # pragma: no cover - compiled
     """Return a word's hash, mixed so that all its bits depend on all letters; never 0."""
     h ^= h >> np.uint64(32)
@@ -144,7 +119,7 @@ def finish(h: Any) -> Any:  # pragma: no cover - compiled
     return h if h != 0 else np.uint64(1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_words(
     data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
     ends: Any, starts: Any, stops: Any,
@@ -184,7 +159,7 @@ def find_words(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
     """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest."""
     h, count = _START, np.uint64(start)  # unsigned: numba wraps negative indices around, at a price
@@ -202,7 +177,7 @@ def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no
     return np.int64(count)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _any(
     data: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any, count: Any,
     starts: Any, stops: Any,
