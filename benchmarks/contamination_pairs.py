@@ -1,6 +1,8 @@
 """Decontamination on real pairs: paraphrases found, changed problems and strangers convicted, by method.
 
-    python benchmarks/contamination_pairs.py [--data FOLDER] [--methods ngram,paraphrase,...] [--out FILE]
+    python benchmarks/contamination_pairs.py [--data FOLDER] [--methods "ngram 8,paraphrase"] [--out FILE]
+
+Methods that are not run keep the numbers that FILE has.
 
 Columns: `paraphrases` (LLM rewordings of GSM8K test problems that must be found), `by their item` (of these, those
 whose first hit is the right problem), `one at a time` (each against its own item alone), `renamed` (the paraphrases
@@ -237,6 +239,8 @@ def main() -> None:
     packages = ("numba", "numpy", "pyarrow", "rapidfuzz", "scipy")
     versions = {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}}
     machine = {"machine": platform.machine(), "cores": os.cpu_count()}
+    known = json.loads(args.out.read_text()).get("methods", {}) if args.out.exists() else {}
+    results = {name: results.get(name) or known[name] for name in METHODS if name in results or name in known}
     told = {"pairs": len(pairs), **machine, "versions": versions, "methods": results, "halves": split}
     args.out.write_text(json.dumps(told, indent=1) + "\n")
 

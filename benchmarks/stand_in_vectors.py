@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 SLOTS, DIMENSIONS = 1 << 16, 256
 
 
-def counts(texts: Sequence[str]) -> Any:
+@lru_cache(maxsize=8)
+def counts(texts: tuple[str, ...]) -> Any:
     """Return a sparse matrix float[texts, SLOTS] of 1 + log(count) of hashed character n-grams."""
     from scipy.sparse import csr_matrix
 
@@ -37,7 +39,7 @@ class StandIn:
     def __init__(self, items: Sequence[str]) -> None:
         from scipy.sparse.linalg import svds
 
-        found = counts(items)
+        found = counts(tuple(items))
         self.rarity = np.log((1 + len(items)) / (1 + np.asarray((found > 0).sum(0)).ravel())) + 1
         dimensions = min(DIMENSIONS, len(items) - 1)
         _, _, self.axes = svds(self._weighed(found), dimensions, random_state=0)
@@ -51,4 +53,4 @@ class StandIn:
 
     def __call__(self, texts: Sequence[str]) -> Any:
         """Return float32[texts, dimensions]."""
-        return np.asarray(self._weighed(counts(texts)) @ self.axes.T, np.float32)
+        return np.asarray(self._weighed(counts(tuple(texts))) @ self.axes.T, np.float32)

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]
 
 
 @lru_cache(maxsize=1)
@@ -20,7 +20,7 @@ def stamp() -> str:
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
 
 
-def kernel(function: F) -> F:
+def kernel(function: Function) -> Function:
     """Compile a function that Python calls, and keep what was compiled.
 
     Numba compiles again where the function's own file has changed. That is not enough: the machine code holds parts of
@@ -31,7 +31,9 @@ def kernel(function: F) -> F:
     return compiled  # type: ignore[no-any-return]
 
 
-def part(function: F) -> F:
+def part(function: Function) -> Function:
     """Compile a function that only kernels call: nothing for Python to call it with, which takes longest to compile."""
-    found: F = numba.njit(nogil=True, boundscheck=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)
+    found: Function = numba.njit(nogil=True, boundscheck=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)(
+        function
+    )
     return found

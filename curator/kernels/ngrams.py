@@ -178,15 +178,16 @@ def find_pairs(
             mine = bits_of(short)
             if gate[word_of(short, gate.size)] & mine == mine:
                 key, begin = short, i + one - few
-                for size in range(least, min(n, np.int64(stop - begin) + 1)):
+                longest: Any = min(n, np.int64(stop - begin) + 1)
+                for size in range(least, longest):
                     if size > least:
                         key = key * base + tokens[begin + np.uint64(size) - one]
                     place = np.int64(begin - start)
                     count = write_pairs(key, size, row, place, bits, slots, first, keys, sizes, count, out)
             short -= tokens[i + one - few] * short_top
         if stop - start < long:
-            size = -np.int64(stop - start)
-            count = write_pairs(h, size, row, np.int64(0), bits, slots, first, keys, sizes, count, out)
+            whole = -np.int64(stop - start)
+            count = write_pairs(h, whole, row, np.int64(0), bits, slots, first, keys, sizes, count, out)
     return count
 
 
