@@ -90,6 +90,12 @@ COLUMNS: dict[str, Column] = {
     ),
     "n_spans": Column(pa.int32(), "number of spans"),
     "seg_ok": Column(pa.bool_(), "false where the pieces could not be found and the text is one span"),
+    "edit_log": Column(
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string()), ("text", pa.string())])),
+        "edits that made the text: replace characters start..end by text, one after the other",
+    ),
+    "cut_idx": Column(pa.int32(), "number of the span that was edited, from 0"),
+    "n_cuts": Column(pa.int32(), "rows made from the same parent, one for each place"),
     # dropped rows
     "dropped_by": Column(pa.string(), "step that dropped the row"),
     "reason": Column(pa.string(), "reason code, from the step's own vocabulary"),
