@@ -1,0 +1,139 @@
+"""Rollouts of an engine: the next step without a switch word, then on to the answer without any ban.
+
+Two routes keep switch words out of exactly one step. Where the engine can ban words: a first request with these words
+banned that stops at the empty line, then a second one that is free. Elsewhere first steps are sampled, at most `TRIES`
+for each rollout, and those that open with a switch word are thrown away. The second request repeats the prompt of the
+first and what it wrote, so an engine that caches prefixes reads only its last token anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from curator.engines.protocol import BAD_WORDS, SEED, Completion, Engine, Message, Request, Sampling
+from curator.spans.cuts import BREAK
+from curator.spans.thoughts import Words
+from curator.text import THINK_CLOSE, split_think
+
+STOP = "\n\n"
+TRIES = 4  # first steps sampled for one rollout where words cannot be banned (specs core 4.4)
+FAILED = ("error", "content_filter")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One rollout: what was written after the prefix, or why there is none (`why`, with a note).
+
+    `tokens`: generated, thrown-away first steps included; `prompt` tokens read, and `shared` those of them that an
+    earlier request of the same rollout had read or written; `first_prompt`: of its first request.
+    """
+
+    text: str
+    why: str = ""
+    note: str | None = None
+    tokens: int = 0
+    prompt: int = 0
+    shared: int = 0
+    first_prompt: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Reviser:
+    """Asks one engine for rollouts. `route`: how the ban is kept, `bad_words` or `sampled`."""
+
+    engine: Engine
+    words: Words
+    sampling: Sampling
+
+    @property
+    def route(self) -> Literal["bad_words", "sampled"]:
+        """How switch words are kept out of the first step."""
+        return "bad_words" if BAD_WORDS in self.engine.capabilities else "sampled"
+
+    async def draw(self, messages: tuple[Message, ...], prefix: str, n: int, seed: int, key: str) -> list[Draw]:
+        """Return `n` rollouts from the end of `prefix`; they share its computation."""
+        sampling = replace(self.sampling, seed=seed if SEED in self.engine.capabilities else None)
+        request = Request(messages, sampling, prefix=prefix, key=key)
+        first = self._banned if self.route == "bad_words" else self._sampled
+        begun = await first(request, n)
+        if len(begun) == 1:  # without a task of its own
+            return [await self._on(request, 0, *begun[0])]
+        return list(await asyncio.gather(*(self._on(request, i, *b) for i, b in enumerate(begun))))
+
+    async def _banned(self, request: Request, n: int) -> list[tuple[Completion, Draw]]:
+        """First steps of an engine that bans words. One may still open with a word spelt in other tokens."""
+        sampling = replace(request.sampling, stop=(STOP,), bad_words=self.words.words)
+        found = await self.engine.generate(replace(request, sampling=sampling, n=n))
+        return [(c, _spent(c, first=not i)) for i, c in enumerate(found)]
+
+    async def _sampled(self, request: Request, n: int) -> list[tuple[Completion, Draw]]:
+        """First steps of an engine that cannot ban: asked until `n` open with no switch word, or `TRIES` each."""
+        sampling = replace(request.sampling, stop=(STOP,))
+        good: list[tuple[Completion, Draw]] = []
+        asked, thrown = 0, Draw("")
+        while len(good) < n and asked < TRIES * n:
+            more = min(n - len(good), TRIES * n - asked)
+            found = await self.engine.generate(replace(request, sampling=sampling, n=more, first_sample=asked))
+            for i, c in enumerate(found):
+                spent = _added(thrown, _spent(c, first=not i))
+                if c.finish_reason in FAILED or not self.words.find(_own(c.text, request.prefix)):
+                    good.append((c, spent))
+                    thrown = Draw("")
+                else:
+                    thrown = replace(spent, note=c.text)
+            asked += more
+        lost = replace(thrown, why="no_continuation")
+        return [*good, *((Completion(thrown.note or "", "stop"), replace(lost, tokens=0) if i else lost)
+                         for i in range(n - len(good)))]  # fmt: skip
+
+    async def _on(self, request: Request, sample: int, first: Completion, spent: Draw) -> Draw:
+        """Continue a first step to the answer."""
+        step = _own(first.text, request.prefix)
+        if why := spent.why or _failed(first) or ("no_continuation" if self.words.find(step) else ""):
+            return replace(spent, text=step, why=why, note=first.error)
+        if not step.strip():
+            return replace(spent, why="empty", note="the first step is blank: white space at the prefix's end was lost")
+        ended = BREAK.search(step, len(step) - len(step.lstrip()))
+        if ended:
+            step = step[: ended.end()]  # an engine that does not stop is stopped here, so that the ban ends as well
+        elif split_think(step).response.strip() and THINK_CLOSE in step:
+            return replace(spent, text=step)
+        else:
+            step += STOP  # an engine that keeps its stop string to itself
+        left = max(1, request.sampling.max_tokens - first.n_tokens)
+        prefix = request.prefix + step
+        sampling = replace(request.sampling, max_tokens=left)
+        (rest,) = await self.engine.generate(replace(request, sampling=sampling, prefix=prefix, first_sample=sample))
+        both = _added(spent, _spent(rest, first=True))
+        shared = min(rest.n_prompt_tokens, first.n_prompt_tokens + first.n_tokens)
+        text = step + _own(rest.text, prefix)
+        return replace(
+            both, text=text, why=_failed(rest), note=rest.error, shared=spent.shared + shared,
+            first_prompt=spent.first_prompt,
+        )  # fmt: skip
+
+
+def _own(text: str, prefix: str) -> str:
+    """Return a completion without the prefix, which some servers say again."""
+    return text[len(prefix) :] if text.startswith(prefix) else text
+
+
+def _failed(c: Completion) -> str:
+    return "engine_error" if c.finish_reason in FAILED else "truncated" if c.finish_reason == "length" else ""
+
+
+def _spent(c: Completion, *, first: bool) -> Draw:
+    """Return the tokens of a completion; the prompt counts for the first sample of a request only."""
+    read = c.n_prompt_tokens if first else 0
+    return Draw("", tokens=c.n_tokens, prompt=read, first_prompt=read, requests=1)
+
+
+def _added(a: Draw, b: Draw) -> Draw:
+    return replace(
+        a, tokens=a.tokens + b.tokens, prompt=a.prompt + b.prompt, requests=a.requests + b.requests,
+        shared=a.shared + (min(a.first_prompt, b.prompt) if a.requests else 0),
+        first_prompt=a.first_prompt or b.first_prompt,
+    )  # fmt: skip
