@@ -125,6 +125,7 @@ COLUMNS: dict[str, Column] = {
                     ("sweep", pa.int32()),
                     ("position", pa.int32()),
                     ("sample", pa.int32()),
+                    ("start", pa.int32()),
                     ("text", pa.string()),
                     ("verdict", pa.string()),
                     ("reward", pa.float64()),

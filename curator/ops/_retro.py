@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curator import rows
-from curator.engines.protocol import Engine
+from curator import prompts, rows
+from curator.engines.protocol import Engine, Message, Sampling
 from curator.errors import CheckError
 from curator.op import DROPPED, Result
-from curator.retro.search import Found, Judged
+from curator.retro.choice import Limits
+from curator.retro.search import Found, Judged, Search
 from curator.retro.trace import Trace
+from curator.spans.thoughts import Words
+from curator.text import THINK_OPEN, fields
 
 if TYPE_CHECKING:
     from curator.retro.judging import Judging
-    from curator.verdicts.case import Case, Outcome
+    from curator.retro.reviser import Reviser
 
 ADDS = (
     "trace_revised", "think_revised", "answer_text_revised", "n_thoughts_before", "n_thoughts_after", "n_steps_before",
@@ -30,6 +34,25 @@ Row = Mapping[str, Any]
 REFERENCE = {"math": "answer", "choice": "answer", "code": "tests", "constraints": "constraints"}
 CODE = ("language", "entry_point", "code_prompt", "test_setup_code")
 READ = ("row_id", "trace", "answer", "correct", "finish_reason", "choices", "tests", "constraints", *CODE)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How rollouts are judged: settings of the rule verifiers. `graded`: a program runs all its tests for its score."""
+
+    kind: str
+    strict: bool
+    limit_s: float
+    graded: bool
+
+    def ready(self) -> Verifier:
+        """Return the judge at work. Heavy imports, and threads of its own: not before the first table."""
+        from curator.retro.judging import Judging
+        from curator.verdicts.rules import Rules
+
+        share = 1 - 1e-9 if self.graded else 1.0
+        rules = Rules(strict=self.strict, limit_s=self.limit_s, pass_share=share)
+        return Verifier(self.kind, Judging(partial(rules.judge, self.kind)))
 
 
 @dataclass(frozen=True)
@@ -49,17 +72,57 @@ class Verifier:
         return Judged(o.verdict, 1.0 if o.correct else min(reward, 1.0), o.detail)
 
 
-def verifier(kind: str, *, strict: bool, limit_s: float, graded: bool) -> Verifier:
-    """Return the judge of a step. `graded`: all tests of a program are run, so that its score is the share passed."""
-    from curator.retro.judging import Judging
-    from curator.verdicts.rules import Rules
+@dataclass(frozen=True)
+class Work:
+    """The inner function of `retro_search`: all rows of a table are searched at the same time."""
 
-    rules = Rules(strict=strict, limit_s=limit_s, pass_share=1 - 1e-9 if graded else 1.0)
+    engine: Engine
+    words: Words
+    sampling: Sampling
+    limits: Limits
+    judge: Judge
+    prompt: str
+    system: str
+    drop: bool
 
-    def judge(cases: Sequence[Case]) -> list[Outcome]:
-        return rules.judge(kind, cases)
+    async def __call__(self, table: pa.Table) -> Result:
+        """Search every row."""
+        import asyncio  # 0.03 s that `check` need not pay
 
-    return Verifier(kind, Judging(judge))
+        from curator.retro.reviser import Reviser
+
+        reviser, verifier = Reviser(self.engine, self.words, self.sampling), self.judge.ready()
+        wanted = [n for n in dict.fromkeys((*READ, *self._named)) if n in table.column_names]
+        found = (self._one(row, reviser, verifier) for row in table.select(wanted).to_pylist())
+        return result(table, list(await asyncio.gather(*found)), drop=self.drop)
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*fields(self.prompt), *fields(self.system))))
+
+    def _messages(self, row: Row) -> tuple[Message, ...]:
+        asked = {n: str(row[n]) for n in self._named}
+        user = Message("user", prompts.fill(self.prompt, **asked))
+        return (Message("system", prompts.fill(self.system, **asked)), user) if self.system else (user,)
+
+    async def _one(self, row: Row, reviser: Reviser, verifier: Verifier) -> dict[str, Any]:
+        """Search one row; return its new columns."""
+        trace = Trace.of(row["trace"], self.words) if row["trace"] is not None else None
+        lacking = any(row[n] is None for n in self._named)
+        why = await refusal(row, trace, verifier, lacking=lacking)
+        if why is not None or trace is None:
+            return values(row, trace, why or "no_thinking", self.engine, reviser.route)
+        messages = self._messages(row)
+
+        async def judged(rollout: str) -> Judged:
+            return await verifier(row, f"{THINK_OPEN}\n{rollout}")
+
+        fits = fitting(self.engine, [m.content for m in messages])
+        search = Search(row["row_id"], messages, reviser, self.limits, judged, fits, self.engine.count_tokens)
+        found = await search.run(trace)
+        if found.accepted and not self.limits.graded and (await verifier(row, found.trace.text)).verdict != "correct":
+            found = replace(found, trace=trace, stop="not_verified")
+        return values(row, trace, found, self.engine, reviser.route)
 
 
 def isolated() -> None:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-import pyarrow as pa
 from annotated_types import Ge, Gt, Le
 
 from curator import prompts
-from curator.engines.protocol import BAD_WORDS, GENERATE, PREFIX, Engine, Message, Sampling
+from curator.engines.protocol import BAD_WORDS, GENERATE, PREFIX, Engine, Sampling
 from curator.errors import CheckError
-from curator.op import ModelFn, Result, operator
+from curator.op import ModelFn, operator
 from curator.ops import _retro as behind
-from curator.retro.search import Found, Limits, Search
-from curator.retro.trace import Trace
+from curator.retro.choice import Limits
 from curator.spans.thoughts import PAPER, compiled
-from curator.text import THINK_OPEN, fields
+from curator.text import fields
 
 _SEARCHED = "FROM rows WHERE revision_model IS NOT NULL"
 REPORTS = {
-    "before and after": "SELECT w AS '', count(*) AS traces, avg(tokens) AS mean_tokens, avg(thoughts) AS thoughts, "
+    "before and after": "SELECT version, count(*) AS traces, avg(tokens) AS mean_tokens, avg(thoughts) AS thoughts, "
     "avg(steps) AS steps, sum(steps) / sum(thoughts) AS steps_a_thought, avg(changed::INT) AS changed, "
     "1 - sum(tokens) / sum(tokens_before) AS tokens_saved FROM ("
-    "SELECT 'before' AS w, tokens_before AS tokens, n_thoughts_before AS thoughts, n_steps_before AS steps, "
+    "SELECT 'before' AS version, tokens_before AS tokens, n_thoughts_before AS thoughts, n_steps_before AS steps, "
     f"tokens_before, NULL AS changed {_SEARCHED} UNION ALL SELECT 'after', tokens_after, n_thoughts_after, "
-    f"n_steps_after, tokens_before, changed {_SEARCHED}) GROUP BY w ORDER BY w DESC",
+    f"n_steps_after, tokens_before, changed {_SEARCHED}) GROUP BY version ORDER BY version DESC",
     "what it cost": "SELECT sum(n_rollouts) AS rollouts, sum(tokens_spent) AS generated, sum(tokens_read) AS read, "
     "sum(tokens_shared) AS read_again, sum(tokens_before - tokens_after) AS saved, "
     "sum(tokens_spent) / nullif(sum(tokens_before - tokens_after), 0) AS generated_a_token_saved "
@@ -35,6 +33,13 @@ REPORTS = {
     "rollouts": "SELECT r.verdict AS verdict, r.accepted AS accepted, r.why AS why, count(*) AS n FROM "
     "(SELECT unnest(rollouts) AS r FROM rows) GROUP BY ALL ORDER BY n DESC, 1, 2, 3 LIMIT 20",
 }
+
+
+def story(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the path of a row's search, for `curator why`."""
+    from curator.retro.story import lines
+
+    return lines(row)
 
 
 def _needs(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -138,7 +143,6 @@ def retro_search(
     _accept(engine, words, gamma, temperature, choose=choose, rollouts=rollouts, passes=passes)
     if verifier == "code":
         behind.isolated()
-    switch = compiled(tuple(words), window)
     limits = Limits(
         mode,
         rollouts,
@@ -153,41 +157,10 @@ def retro_search(
         seed or 0,
     )
     sampling = Sampling(temperature, top_p, top_k, max_tokens)
-    named = tuple(dict.fromkeys((*fields(prompt), *fields(system))))
-
-    async def run(table: pa.Table) -> Result:
-        import asyncio  # 0.03 s that `check` need not pay
-
-        from curator.retro.reviser import Reviser
-
-        reviser = Reviser(engine, switch, sampling)
-        judge = behind.verifier(verifier, strict=strict, limit_s=limit_s, graded=graded)
-
-        async def one(row: behind.Row) -> dict[str, Any]:
-            trace = Trace.of(row["trace"], switch) if row["trace"] is not None else None
-            lacking = any(row[n] is None for n in named)
-            why = await behind.refusal(row, trace, judge, lacking=lacking)
-            if why is not None or trace is None:
-                return behind.values(row, trace, why or "no_thinking", engine, reviser.route)
-            asked = {n: str(row[n]) for n in named}
-            user = Message("user", prompts.fill(prompt, **asked))
-            messages = (Message("system", prompts.fill(system, **asked)), user) if system else (user,)
-
-            async def judged(text: str) -> Any:
-                return await judge(row, f"{THINK_OPEN}\n{text}")
-
-            fits = behind.fitting(engine, [m.content for m in messages])
-            search = Search(row["row_id"], messages, reviser, limits, judged, fits, engine.count_tokens)
-            found = await search.run(trace)
-            if found.accepted and not graded and (await judge(row, found.trace.text)).verdict != "correct":
-                found = Found(**{**vars(found), "trace": trace, "stop": "not_verified"})
-            return behind.values(row, trace, found, engine, reviser.route)
-
-        wanted = [n for n in dict.fromkeys((*behind.READ, *named)) if n in table.column_names]
-        made = await asyncio.gather(*(one(r) for r in table.select(wanted).to_pylist()))
-        return behind.result(table, list(made), drop=on_wrong == "drop")
-
-    return run
+    judged_by = behind.Judge(verifier, strict, limit_s, graded)
+    return behind.Work(
+        engine, compiled(tuple(words), window), sampling, limits, judged_by, prompt, system, on_wrong == "drop"
+    )
 
 
 def _accept(

@@ -173,7 +173,8 @@ def _made(row: Row, text: str, number: int, span: int, before: list[Edit], log: 
 
 def _accept(s: Mapping[str, Any]) -> None:
     """Judge settings that types alone let pass."""
-    edit, low, high = s["edit"], *s["between"]
+    edit: str = s["edit"]
+    low, high = s["between"]
     if edit in WANT_TEXT and not s["text"]:
         msg = f"splice: {edit} puts a text in and none is given; add text: ..."
         raise CheckError(msg)

@@ -27,8 +27,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tried:
-    """One rollout of the audit. `steps_old`, `steps_new`: remaining steps of the tail and of the rollout.
+    """One rollout of the audit. `start`: characters of the trace before it; an accepted one replaces all after them.
 
+    `steps_old`, `steps_new`: remaining steps of the tail and of the rollout.
     `tokens_old`, `tokens_new`: of the whole thinking as it stood and as it would become, where somebody asks for them.
     `why`: what kept it out although it was correct, or what was wrong with it; None where it was accepted.
     """
@@ -36,6 +37,7 @@ class Tried:
     sweep: int
     position: int
     sample: int
+    start: int
     text: str
     verdict: str
     reward: float

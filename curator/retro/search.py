@@ -7,7 +7,6 @@ trace. Steps never grow in number and the position always does, so it ends.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -99,6 +98,8 @@ class Search:
         seed = seed_of(s.seed, self.key, at, sweep)
         draws = await self.reviser.draw(self.messages, trace.prefix(at), s.rollouts, seed, self.key)
         self._spend(found, draws)
+        import asyncio  # 0.03 s that `check` need not pay
+
         judged = (self._judged(trace, at, sweep, i, d) for i, d in enumerate(draws))
         tried = list(await asyncio.gather(*judged)) if len(draws) > 1 else [await next(judged)]
         best = choose(tried, s)
@@ -127,6 +128,5 @@ class Search:
         old = new = None
         if reward > 0 and (self.limits.guard or self.limits.unit == "tokens"):
             old, new = self.count(trace.think), self.count(trace.kept(at) + think)
-        return Tried(
-            sweep, at, sample, draw.text, j.verdict, reward, steps_old, steps_new, old, new, why=j.note or told or None
-        )
+        start, why = len(trace.head) + len(trace.kept(at)), j.note or told or None
+        return Tried(sweep, at, sample, start, draw.text, j.verdict, reward, steps_old, steps_new, old, new, why=why)

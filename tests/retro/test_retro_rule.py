@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.retro import rule
@@ -16,11 +16,13 @@ GAMMA = st.floats(0, 1, exclude_min=True, exclude_max=True).filter(lambda g: mat
 WORDS = compiled()
 
 
+@settings(deadline=None)
 @given(STEPS, STEPS, st.booleans(), GAMMA)
 def test_with_right_and_wrong_alone_it_is_correct_and_strictly_fewer_steps(new, old, correct, gamma):
     assert rule.better(new, old, float(correct), 1.0, gamma) == (correct and new < old)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.2, 0.99))
 def test_it_compares_the_values_of_the_paper(new, old, reward, reward_old, gamma):
     a, b = gamma**new * reward, gamma**old * reward_old
@@ -28,6 +30,7 @@ def test_it_compares_the_values_of_the_paper(new, old, reward, reward_old, gamma
         assert rule.better(new, old, reward, reward_old, gamma) == (a > b)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=6),
     st.integers(0, 60),
@@ -40,9 +43,10 @@ def test_the_mean_of_values(tried, old):
 
 
 def tried(i, *, steps, reward=1.0, old=5, tokens=None):
-    return Tried(0, 1, i, "t", "correct" if reward else "incorrect", reward, old, steps, *(tokens or (None, None)))
+    return Tried(0, 1, i, 8, "t", "correct" if reward else "incorrect", reward, old, steps, *(tokens or (None, None)))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=5), st.integers(0, 9), GAMMA)
 def test_of_several_the_correct_one_with_the_fewest_steps(rollouts, old, gamma):
     found = [tried(i, steps=n, reward=float(ok), old=old) for i, (n, ok) in enumerate(rollouts)]
@@ -101,6 +105,7 @@ BITS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(BITS.map("".join), BITS.map("".join))
 def test_a_replaced_trace_has_the_kept_steps_and_the_new_ones(middle, rollout):
     trace = Trace.of(f"<think>\nA.{middle}\n\nWait, B.\n</think>\n\n7", WORDS)

@@ -1,6 +1,6 @@
 """The edit log replays to the edited text, and tells which characters were put in."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.spans.edits import Edit, Plan, counted, cut_span, edits, inserted, positions, replay
@@ -21,6 +21,7 @@ def texts_and_logs(draw):
     return text, log
 
 
+@settings(deadline=None)
 @given(texts_and_logs())
 def test_what_was_put_in_is_known_to_the_character(case):
     text, log = case
@@ -43,6 +44,7 @@ def cut_texts(draw):
     return "".join(pieces), spans
 
 
+@settings(deadline=None)
 @given(
     cut_texts(), st.sampled_from(KINDS), st.sampled_from([0, 1, -1, [0, 2], "all", "inner", "random"]), st.booleans()
 )
