@@ -24,12 +24,14 @@ REASONS = {
     "null_field": "a column that the text names is null in this row",
 }
 Row = Mapping[str, Any]
+Lost = tuple[str, str, str]
 Edits = Literal["keep", "cut", "insert", "replace", "drop", "mask", "prepend"]
 WANT_TEXT = ("insert", "replace", "prepend")
 
 
 def _adds(settings: Mapping[str, Any]) -> Mapping[str, pa.DataType]:
-    names = (*(("row_id", "parent_id") if settings["each"] else ()), "edit_log", "cut_idx", "n_cuts")
+    made = settings["each"] or isinstance(settings["fraction"], list)
+    names = (*(("row_id", "parent_id") if made else ()), "edit_log", "cut_idx", "n_cuts")
     return {settings["into"]: pa.string(), **rows.types(names)}
 
 
@@ -53,10 +55,12 @@ def splice(
     kinds: list[str] | None = None,
     text: str | list[str] | None = None,
     side: Literal["before", "after"] = "after",
-    fraction: float = 0.5,
+    fraction: float | list[float] = 0.5,
+    trim: bool = False,
     between: tuple[float, float] = (0.0, 1.0),
     share: float = 1.0,
     each: bool = False,
+    ends: bool = False,
     seed: int | None = None,
 ) -> RowFn:
     """Edit a text at the spans that `segment` marked, into a new column; with `each` one row for each place.
@@ -64,7 +68,7 @@ def splice(
     | edit | what becomes of the text |
     |---|---|
     | keep | the spans up to and with `at`, then `text`; each: one row a proper prefix (m spans give m - 1) |
-    | cut | the spans that lie within `fraction` of the whole, at least one, then `text` |
+    | cut | the spans that lie within `fraction` of the whole, at least one, then `text`; a list: one row each |
     | insert | `text` put before or after the spans `at` (`side`) |
     | replace | the spans `at` replaced by `text` |
     | drop | without the spans `at` |
@@ -91,18 +95,21 @@ def splice(
         text: what is put in: a text or several to choose from by hash; `{column}` fields are filled. For keep and cut
             what follows the kept part, e.g. a closing think tag; for mask [MASK] by default.
         side: insert: before or after the span.
-        fraction: cut: part of the characters of the spans, over 0 and at most 1.
+        fraction: cut: part of the characters of the spans, over 0 and at most 1; several for one row each.
+        trim: keep and cut: without the white space at the end of what is kept.
         between: random: the number of spans kept or counted up to there, as parts of all of them (STILL-3-Tool cuts
             between a third and the whole).
         share: mask: chance of each span.
         each: one row for each place.
+        ends: keep with each: also the prefix without any span (`cut_idx` -1) and the whole text (prefix values).
         seed: None is the run's seed.
 
     Raises:
         CheckError: settings that do not fit together.
     """
     _accept(locals())
-    plan = Plan(edit, at, side, fraction, between, share, frozenset(kinds) if kinds is not None else None)
+    several = tuple(fraction) if isinstance(fraction, list) else (fraction,)
+    plan = Plan(edit, at, side, several, between, share, frozenset(kinds) if kinds is not None else None, trim)
     pool = [text] if isinstance(text, str) else list(text or [MASK if edit == "mask" else ""])
     named = _named({"text": text})
 
@@ -116,20 +123,20 @@ def splice(
         if edit != "prepend" and not fits(row["spans"], row[on]):
             return "spans_do_not_fit", []
         places = counted(row["spans"], plan.kinds) if edit != "prepend" else [(0, 0)]
-        why, groups = _groups(plan, places, draw, each=each)
+        why, groups = _groups(plan, places, draw, each=each, ends=ends)
         values = {name: str(row[name]) for name in named}
 
         def put(i: int) -> str:
             return prompts.fill(pool[seed_of(draw, "text", i) % len(pool)], **values)
 
-        return why, [(g[0], edits(plan, len(row[on]), places, g, put, draw)) for g in groups]
+        return why, [(g[0], edits(plan, row[on], places, g, put, draw)) for g in groups]
 
     def run(table: pa.Table) -> Result:
         wanted = dict.fromkeys(("row_id", on, "spans", "edit_log", *named))
         given = table.select([n for n in wanted if n in table.column_names]).to_pylist()
         source: list[int] = []
         made: list[dict[str, Any]] = []
-        lost: list[tuple[str, str, str]] = []
+        lost: list[Lost] = []
         for i, row in enumerate(given):
             why, found = edited(row)
             if why:
@@ -140,20 +147,28 @@ def splice(
             for number, (span, log) in enumerate(found):
                 source.append(i)
                 made.append(_made(row, row[on], number, span, before, log, len(found)))
-        out = table.take(pa.array(source, pa.int64()))
-        types = _adds({"into": into, "each": each})
-        out = rows.put(out, {n: pa.array([m[n if n != into else ""] for m in made], t) for n, t in types.items()})
-        return Result(out, pa.table({f.name: [r[k] for r in lost] for k, f in enumerate(DROPPED)}, DROPPED))
+        types = _adds({"into": into, "each": each, "fraction": fraction})
+        return _result(table.take(pa.array(source, pa.int64())), into, types, made, lost)
 
     return run
 
 
-def _groups(plan: Plan, places: list[Range], draw: str, *, each: bool) -> tuple[str, list[list[int]]]:
+def _result(
+    out: pa.Table, into: str, types: Mapping[str, pa.DataType], made: list[dict[str, Any]], lost: list[Lost]
+) -> Result:
+    """Set the new columns of the rows that were made; `""` is the edited text."""
+    out = rows.put(out, {n: pa.array([m[n if n != into else ""] for m in made], t) for n, t in types.items()})
+    return Result(out, pa.table({f.name: [r[k] for r in lost] for k, f in enumerate(DROPPED)}, DROPPED))
+
+
+def _groups(plan: Plan, places: list[Range], draw: str, *, each: bool, ends: bool) -> tuple[str, list[list[int]]]:
     """Return the spans to edit, one list a row to make, or the reason why there are none."""
+    n = len(places)
     if plan.edit == "keep" and each:
-        return ("", [[i] for i in range(len(places) - 1)]) if len(places) > 1 else ("no_cut", [])
+        found = [[i] for i in (range(-1, n) if ends and n else range(n - 1))]
+        return ("", found) if found else ("no_cut", [])
     if plan.edit == "cut":
-        return ("", [[cut_span(places, plan.fraction)]]) if places else ("no_span", [])
+        return ("", [[cut_span(places, f)] for f in plan.fraction]) if places else ("no_span", [])
     chosen = positions(plan, len(places), draw)
     if not chosen:
         return "no_span", []
@@ -182,7 +197,8 @@ def _accept(s: Mapping[str, Any]) -> None:
         raise CheckError("splice: drop puts nothing in; use edit: replace, or leave text out")
     if isinstance(s["text"], list) and not all(s["text"]):
         raise CheckError("splice: text has an empty text among several; leave it out, or set share below 1 for mask")
-    if not 0 < s["fraction"] <= 1 or not 0 <= s["share"] <= 1 or not 0 <= low <= high <= 1:
+    several = s["fraction"] if isinstance(s["fraction"], list) else [s["fraction"]]
+    if not several or not all(0 < f <= 1 for f in several) or not 0 <= s["share"] <= 1 or not 0 <= low <= high <= 1:
         msg = f"splice: fraction {s['fraction']}, share {s['share']}, between {low, high}; all are parts of 1, rising"
         raise CheckError(msg)
     if s["each"] and edit in ("cut", "prepend"):
@@ -191,6 +207,8 @@ def _accept(s: Mapping[str, Any]) -> None:
     if s["each"] and s["at"] == -1 and edit != "keep":
         msg = f"splice: each wants several places and at is -1, the last span; set at: all, inner or a list, for {edit}"
         raise CheckError(msg)
+    if s["ends"] and not (s["each"] and edit == "keep"):
+        raise CheckError("splice: ends belongs to edit: keep with each: true")
     if isinstance(s["at"], list) and not s["at"]:
         raise CheckError("splice: at is an empty list; name spans, or all")
     if s["into"] in ("row_id", "parent_id", "spans", "problem_id", "problem", "trace", "think", "response"):

@@ -64,10 +64,11 @@ class Plan(NamedTuple):
     edit: str
     at: int | list[int] | str
     side: str
-    fraction: float
+    fraction: tuple[float, ...]
     between: tuple[float, float]
     share: float
     kinds: frozenset[str] | None
+    trim: bool = False
 
 
 def counted(spans: Sequence[Mapping[str, Any]], kinds: frozenset[str] | None) -> list[Range]:
@@ -105,14 +106,21 @@ def cut_span(spans: list[Range], fraction: float) -> int:
 
 
 def edits(
-    plan: Plan, length: int, spans: list[Range], chosen: Sequence[int], text: Callable[[int], str], draw: str
+    plan: Plan, body: str, spans: list[Range], chosen: Sequence[int], text: Callable[[int], str], draw: str
 ) -> list[Edit]:
-    """Return the log of one edit of a text of `length` characters at the spans `chosen`, last span first."""
+    """Return the log of one edit of the text `body` at the spans `chosen`, last span first.
+
+    `text(i)`: what is put in for span number i. For keep, -1 keeps only what stands before the first span.
+    """
     if plan.edit == "prepend":
         return [Edit(0, 0, plan.edit, text(0))]
     if plan.edit in ("keep", "cut"):
-        end = spans[max(chosen)][1]
-        return [Edit(end, length, plan.edit, text(max(chosen)))]
+        last = max(chosen)
+        start, end = spans[max(last, 0)]
+        end = start if last < 0 else end
+        if plan.trim and last >= 0:
+            end = start + len(body[start:end].rstrip())
+        return [Edit(end, len(body), plan.edit, text(last))]
     out = []
     for i in sorted(chosen, reverse=True):
         a, b = spans[i]

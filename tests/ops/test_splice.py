@@ -85,6 +85,18 @@ def test_golden_proper_prefixes():
         assert text not in [r["edited"] for r in rows]
 
 
+def test_prefix_values_need_the_empty_prefix_and_the_whole_text():
+    rows = run(edit="keep", each=True, ends=True, trim=True, text="\n</think>\n").table.to_pylist()
+    assert [r["cut_idx"] for r in rows] == [-1, 0, 1, 2]
+    thoughts = ["", "Add.", "Add.\n\nWait, no.", "Add.\n\nWait, no.\n\nHmm, yes."]
+    assert [r["edited"] for r in rows] == [f"<think>\n{t}\n</think>\n" for t in thoughts]
+
+
+def test_several_fractions_give_a_row_each():
+    rows = run(edit="cut", fraction=[1.0, 0.7, 0.1]).table.to_pylist()
+    assert [(r["row_id"], r["cut_idx"], r["n_cuts"]) for r in rows] == [("r0/0", 2, 3), ("r0/1", 1, 3), ("r0/2", 0, 3)]
+
+
 def test_each_inner_span_dropped_in_turn():
     assert texts(edit="drop", at="all", each=True) == [TRACE.replace(p, "") for p in PIECES]
 
@@ -142,6 +154,8 @@ def test_spans_of_another_text_are_refused():
         ({"edit": "cut", "each": True}, "one place"),
         ({"edit": "drop", "each": True}, "several places"),
         ({"edit": "drop", "at": []}, "empty list"),
+        ({"edit": "cut", "fraction": []}, "parts of 1"),
+        ({"edit": "keep", "ends": True}, "belongs to"),
         ({"edit": "keep", "into": "trace"}, "overwrite"),
     ],
 )
