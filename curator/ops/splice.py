@@ -140,9 +140,7 @@ def splice(
         for i, row in enumerate(given):
             why, found = edited(row)
             if why:
-                spans = row.get("spans")
-                told = {"spans": None if spans is None else len(spans), "at": at}
-                lost.append((row["row_id"], why, json.dumps(told)))
+                lost.append((row["row_id"], why, json.dumps({"spans": len(row.get("spans") or ()), "at": at})))
             before = [Edit.of(e) for e in row.get("edit_log") or ()] if on == into else []
             for number, (span, log) in enumerate(found):
                 source.append(i)

@@ -157,3 +157,10 @@ def test_a_mistake_leaves_nothing_behind_for_the_next_question():
     with pytest.raises(CheckError, match="nope"):
         bind("select nope from rows", {"a": pa.int64()})
     assert bind("select b from rows", {"b": pa.string()}) == {"b": pa.string()}
+
+
+def test_arithmetic_and_rows_named_twice():
+    """DuckDB 2 calls `+` of a time and an interval inconsistent; and a sub-query reads `rows` again."""
+    columns = {"row_id": pa.string(), "n": pa.int32()}
+    for query in ("select *, n + 1 - 2 as m from rows", "select * from rows where n in (select max(n) from rows)"):
+        assert "row_id" in bind(query, columns)
