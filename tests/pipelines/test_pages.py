@@ -52,29 +52,11 @@ def test_a_page_is_named_like_its_file(page):
 
 def rehearsed(pipeline: Pipeline) -> Pipeline:
     """The pipeline with every engine replaced by one that answers at once."""
-    engines = {a: EngineSpec(a, "replay", {"function": "pipelines_answers:answer"}) for a in pipeline.engines}
+    engines = {a: EngineSpec(a, "replay", {"function": "pages_answers:answer"}) for a in pipeline.engines}
     return dataclasses.replace(pipeline, engines=engines)
 
 
-@pytest.fixture
-def _answers(tmp_path, monkeypatch):
-    """Short rewrites for prompts that carry a long solution, long right solutions for all others."""
-    (tmp_path / "pipelines_answers.py").write_text(
-        "from curator import prompts\nfrom curator.pocket import world\n"
-        "ANSWERS = {r['problem']: r['answer'] for r in world.rows('pocket', None, 0)}\n"
-        "SHORT = 'DIFFICULTY: easy\\n' + ''.join(f'**{s}**\\nSo.\\n' for s in prompts.SECTIONS['easy'])\n"
-        "def answer(messages, sample_idx, prefix):\n"
-        "    asked = messages[-1].content\n"
-        "    box = '\\\\boxed{%s}' % next(a for p, a in ANSWERS.items() if p in asked)\n"
-        "    if 'Long solution:' in asked:\n"
-        "        return SHORT + '**Solution**\\n' + box\n"
-        "    return '<think>' + 'Let me see. ' * 60 + '</think>\\n\\nThe answer is ' + box\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
 @pytest.mark.parametrize("page", PAGES, ids=named)
-@pytest.mark.usefixtures("_answers")
 def test_a_page_runs_and_no_row_is_lost(page, tmp_path):
     done = rehearsed(load(named(page))).run(tmp_path / "run", workers=0, progress=False, limit=12)
     for step in done.summary():
