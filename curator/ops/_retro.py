@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +177,7 @@ def values(row: Row, before: Trace | None, found: Found | str, engine: Engine, r
         out |= {
             "n_rollouts": len(found.tried), "n_correct_rollouts": sum(t.verdict == "correct" for t in found.tried),
             "n_accepted": len(found.accepted), "accepted_positions": found.accepted, "start_thought": found.start,
-            "revision_model": engine.model, "ban_route": route, "rollouts": [asdict(t) for t in found.tried],
+            "revision_model": engine.model, "ban_route": route, "rollouts": [t._asdict() for t in found.tried],
             "tokens_spent": found.tokens_out, "tokens_read": found.tokens_in, "tokens_shared": found.tokens_shared,
         }  # fmt: skip
     return out

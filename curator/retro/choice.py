@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from curator.retro.rule import better, mean_better
 
@@ -25,8 +25,7 @@ class Limits:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Tried:
+class Tried(NamedTuple):
     """One rollout of the audit. `start`: characters of the trace before it; an accepted one replaces all after them.
 
     `steps_old`, `steps_new`: remaining steps of the tail and of the rollout.
@@ -63,13 +62,13 @@ def choose(tried: list[Tried], s: Limits) -> int | None:
     for i, t in enumerate(tried):
         if t.reward > 0:
             why = _lacking(t, s)
-            tried[i] = replace(t, why=why)
+            tried[i] = t._replace(why=why)
             able += [] if why else [i]
     if able and s.average:
         values = [(t.length(s.unit), t.reward) for t in tried]
         if not mean_better(values, tried[able[0]].old(s.unit), 1.0, s.gamma):
             for i in able:
-                tried[i] = replace(tried[i], why="the mean of the rollouts is not of higher value")
+                tried[i] = tried[i]._replace(why="the mean of the rollouts is not of higher value")
             return None
     best: int | None = None
     for i in able:
@@ -78,7 +77,7 @@ def choose(tried: list[Tried], s: Limits) -> int | None:
             best = i
     for i in able:
         same = i == best
-        tried[i] = replace(tried[i], accepted=same, why=None if same else "another rollout is as good or better")
+        tried[i] = tried[i]._replace(accepted=same, why=None if same else "another rollout is as good or better")
     return best
 
 

@@ -17,19 +17,27 @@ class Judging:
     def __init__(self, judge: Callable[[Sequence[Case]], list[Outcome]]) -> None:
         self._judge = judge
         self._waiting: list[tuple[Case, asyncio.Future[Outcome]]] = []
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._at_work = 0
+        self._tasks: set[asyncio.Task[None]] = set()  # nobody else holds them
 
     async def __call__(self, case: Case) -> Outcome:
         """Return the outcome of one case."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((case, answer))
-        if len(self._at_work) < THREADS:
+        if self._at_work < THREADS:
+            self._at_work += 1
             task = asyncio.create_task(self._work())
-            self._at_work.add(task)
-            task.add_done_callback(self._at_work.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await answer
 
     async def _work(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            self._at_work -= 1  # with no await since nothing was waiting: a case that comes now starts another
+
+    async def _drain(self) -> None:
         while self._waiting:
             some, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             try:

@@ -8,8 +8,8 @@ first and what it wrote, so an engine that caches prefixes reads only its last t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from curator.engines.protocol import BAD_WORDS, SEED, Completion, Engine, Message, Request, Sampling
 from curator.spans.cuts import BREAK
@@ -21,8 +21,7 @@ TRIES = 4  # first steps sampled for one rollout where words cannot be banned (s
 FAILED = ("error", "content_filter")
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """One rollout: what was written after the prefix, or why there is none (`why`, with a note).
 
     `tokens`: generated, thrown-away first steps included; `prompt` tokens read, and `shared` those of them that an
@@ -54,67 +53,81 @@ class Reviser:
 
     async def draw(self, messages: tuple[Message, ...], prefix: str, n: int, seed: int, key: str) -> list[Draw]:
         """Return `n` rollouts from the end of `prefix`; they share its computation."""
-        sampling = replace(self.sampling, seed=seed if SEED in self.engine.capabilities else None)
-        request = Request(messages, sampling, prefix=prefix, key=key)
+        at = _Place(messages, prefix, seed if SEED in self.engine.capabilities else None, key)
         first = self._banned if self.route == "bad_words" else self._sampled
-        begun = await first(request, n)
+        begun = await first(at, n)
         if len(begun) == 1:  # without a task of its own
-            return [await self._on(request, 0, *begun[0])]
+            return [await self._on(at, 0, *begun[0])]
         import asyncio  # 0.03 s that `check` need not pay
 
-        return list(await asyncio.gather(*(self._on(request, i, *b) for i, b in enumerate(begun))))
+        return list(await asyncio.gather(*(self._on(at, i, *b) for i, b in enumerate(begun))))
 
-    async def _banned(self, request: Request, n: int) -> list[tuple[Completion, Draw]]:
+    def _request(self, at: _Place, prefix: str, sampling: Sampling, n: int, first: int) -> Request:
+        return Request(at.messages, sampling, n, prefix, first_sample=first, key=at.key)
+
+    def _sampling(self, at: _Place, limit: int, *, first: bool, ban: bool) -> Sampling:
+        s = self.sampling
+        stop, words = ((STOP,) if first else ()), (self.words.words if ban else ())
+        return Sampling(s.temperature, s.top_p, s.top_k, limit, stop, words, at.seed)
+
+    async def _banned(self, at: _Place, n: int) -> list[tuple[Completion, Draw]]:
         """First steps of an engine that bans words. One may still open with a word spelt in other tokens."""
-        sampling = replace(request.sampling, stop=(STOP,), bad_words=self.words.words)
-        found = await self.engine.generate(replace(request, sampling=sampling, n=n))
+        sampling = self._sampling(at, self.sampling.max_tokens, first=True, ban=True)
+        found = await self.engine.generate(self._request(at, at.prefix, sampling, n, 0))
         return [(c, _spent(c, first=not i)) for i, c in enumerate(found)]
 
-    async def _sampled(self, request: Request, n: int) -> list[tuple[Completion, Draw]]:
+    async def _sampled(self, at: _Place, n: int) -> list[tuple[Completion, Draw]]:
         """First steps of an engine that cannot ban: asked until `n` open with no switch word, or `TRIES` each."""
-        sampling = replace(request.sampling, stop=(STOP,))
+        sampling = self._sampling(at, self.sampling.max_tokens, first=True, ban=False)
         good: list[tuple[Completion, Draw]] = []
         asked, thrown = 0, Draw("")
         while len(good) < n and asked < TRIES * n:
             more = min(n - len(good), TRIES * n - asked)
-            found = await self.engine.generate(replace(request, sampling=sampling, n=more, first_sample=asked))
+            found = await self.engine.generate(self._request(at, at.prefix, sampling, more, asked))
             for i, c in enumerate(found):
                 spent = _added(thrown, _spent(c, first=not i))
-                if c.finish_reason in FAILED or not self.words.find(_own(c.text, request.prefix)):
+                if c.finish_reason in FAILED or not self.words.find(_own(c.text, at.prefix)):
                     good.append((c, spent))
                     thrown = Draw("")
                 else:
-                    thrown = replace(spent, note=c.text)
+                    thrown = spent._replace(note=c.text)
             asked += more
-        lost = replace(thrown, why="no_continuation")
-        return [*good, *((Completion(thrown.note or "", "stop"), replace(lost, tokens=0) if i else lost)
-                         for i in range(n - len(good)))]  # fmt: skip
+        last = Completion(thrown.note or "", "stop")
+        lost = [(last, thrown._replace(why="no_continuation", note=None)), (last, Draw("", "no_continuation"))]
+        return [*good, *(lost[min(i, 1)] for i in range(n - len(good)))]
 
-    async def _on(self, request: Request, sample: int, first: Completion, spent: Draw) -> Draw:
+    async def _on(self, at: _Place, sample: int, first: Completion, spent: Draw) -> Draw:
         """Continue a first step to the answer."""
-        step = _own(first.text, request.prefix)
+        step = _own(first.text, at.prefix)
         if why := spent.why or _failed(first) or ("no_continuation" if self.words.find(step) else ""):
-            return replace(spent, text=step, why=why, note=first.error)
+            return spent._replace(text=step, why=why, note=first.error)
         if not step.strip():
-            return replace(spent, why="empty", note="the first step is blank: white space at the prefix's end was lost")
+            note = "the first step is blank: white space at the prefix's end was lost"
+            return spent._replace(why="empty", note=note)
         ended = BREAK.search(step, len(step) - len(step.lstrip()))
         if ended:
             step = step[: ended.end()]  # an engine that does not stop is stopped here, so that the ban ends as well
-        elif split_think(step).response.strip() and THINK_CLOSE in step:
-            return replace(spent, text=step)
+        elif THINK_CLOSE in step and split_think(step).response.strip():
+            return spent._replace(text=step)
         else:
             step += STOP  # an engine that keeps its stop string to itself
-        left = max(1, request.sampling.max_tokens - first.n_tokens)
-        prefix = request.prefix + step
-        sampling = replace(request.sampling, max_tokens=left)
-        (rest,) = await self.engine.generate(replace(request, sampling=sampling, prefix=prefix, first_sample=sample))
-        both = _added(spent, _spent(rest, first=True))
+        sampling = self._sampling(at, max(1, self.sampling.max_tokens - first.n_tokens), first=False, ban=False)
+        prefix = at.prefix + step
+        (rest,) = await self.engine.generate(self._request(at, prefix, sampling, 1, sample))
         shared = min(rest.n_prompt_tokens, first.n_prompt_tokens + first.n_tokens)
-        text = step + _own(rest.text, prefix)
-        return replace(
-            both, text=text, why=_failed(rest), note=rest.error, shared=spent.shared + shared,
-            first_prompt=spent.first_prompt,
+        return Draw(
+            step + _own(rest.text, prefix), _failed(rest), rest.error, spent.tokens + rest.n_tokens,
+            spent.prompt + rest.n_prompt_tokens, spent.shared + shared, spent.first_prompt, spent.requests + 1,
         )  # fmt: skip
+
+
+class _Place(NamedTuple):
+    """Where rollouts begin: conversation, prefix, seed, row."""
+
+    messages: tuple[Message, ...]
+    prefix: str
+    seed: int | None
+    key: str
 
 
 def _own(text: str, prefix: str) -> str:
@@ -133,8 +146,10 @@ def _spent(c: Completion, *, first: bool) -> Draw:
 
 
 def _added(a: Draw, b: Draw) -> Draw:
-    return replace(
-        a, tokens=a.tokens + b.tokens, prompt=a.prompt + b.prompt, requests=a.requests + b.requests,
-        shared=a.shared + (min(a.first_prompt, b.prompt) if a.requests else 0),
-        first_prompt=a.first_prompt or b.first_prompt,
+    """Return the tokens of `b` after those of `a`, thrown-away first steps from the same prefix."""
+    if not a.requests:
+        return b
+    return Draw(
+        "", "", None, a.tokens + b.tokens, a.prompt + b.prompt, a.shared + min(a.first_prompt, b.prompt),
+        a.first_prompt or b.first_prompt, a.requests + b.requests,
     )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
-from curator.spans.cuts import paragraph_starts
+from curator.spans.cuts import BREAK, paragraph_starts
 
 MAX_REPEATS = 10  # of a line in one rollout (specs core 4.4; unpublished, ours)
 
@@ -40,17 +41,22 @@ def mean_better(tried: Sequence[tuple[int, float]], steps_old: int, reward_old: 
     return math.fsum(values) > reward_old * len(tried)
 
 
-def degenerate(think: str, kept: Sequence[str]) -> str | None:
+def degenerate(think: str, kept: str) -> str | None:
     """Return what is wrong with the thinking of a rollout before its answer is looked at, or None.
 
     Args:
         think: thinking of the rollout.
-        kept: steps of the prefix, without white space around them.
+        kept: thinking before it.
     """
     if not think.strip():
         return "empty"
-    lines = Counter(line.strip() for line in think.splitlines())
-    if any(n > MAX_REPEATS and any(c.isalnum() for c in line) for line, n in lines.items()):
-        return "looping"
-    first = paragraph_starts(think)[1:2] or [len(think)]
-    return "repeats" if think[: first[0]].strip() in kept else None
+    if think.count("\n") > MAX_REPEATS:
+        lines = Counter(line.strip() for line in think.splitlines())
+        if any(n > MAX_REPEATS and any(c.isalnum() for c in line) for line, n in lines.items()):
+            return "looping"
+    end = BREAK.search(think, len(think) - len(think.lstrip()))
+    first = think[: end.start() if end else len(think)].strip()
+    if first in kept:  # rarely, so only then step by step
+        starts = [*paragraph_starts(kept), len(kept)]
+        return "repeats" if first in (kept[a:b].strip() for a, b in pairwise(starts)) else None
+    return None

@@ -121,7 +121,7 @@ class Search:
 
     async def _judged(self, trace: Trace, at: int, sweep: int, sample: int, draw: Draw) -> Tried:
         think, closing = split(draw.text)
-        told = draw.why or rule.degenerate(think, trace.steps(at)) or ("" if closing else "unclosed")
+        told = draw.why or rule.degenerate(think, trace.kept(at)) or ("" if closing else "unclosed")
         j = Judged(told, 0.0, draw.note) if told else await self.judge(draw.text)
         reward = j.reward if self.limits.graded else float(j.reward >= 1.0)
         steps_old, steps_new = trace.steps_after(at), count_steps(think)

@@ -61,12 +61,6 @@ class Trace:
         head = self.head if THINK_OPEN in self.head else f"{THINK_OPEN}\n"
         return head + self.kept(thought)
 
-    def steps(self, thought: int) -> list[str]:
-        """Return the steps up to the end of a thought, without white space around them."""
-        n = self.outline.steps_through(thought - 1)
-        ends = [*self.outline.steps[1:], len(self.think)]
-        return [self.think[a:b].strip() for a, b in zip(self.outline.steps[:n], ends, strict=False)]
-
     def steps_after(self, thought: int) -> int:
         """Return how many steps follow a thought."""
         return self.n_steps - self.outline.steps_through(thought - 1)
