@@ -5,11 +5,13 @@ STYLE = """
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1a1d21; --soft: #5b6470; --line: #dfe3e8; --panel: #f6f7f9;
   --kept: #2f6db5; --gone: #d9822b; --s0: #8a94a3; --s1: #2f6db5;
+  --cut: #fbe3df; --new0: #d9f0dc; --new1: #d6e8f8; --new2: #eee4f7; --new3: #f6eecb;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #16191d; --ink: #e7eaee; --soft: #9aa4b1; --line: #2e343c; --panel: #1e2227;
     --kept: #5b9be0; --gone: #e39a4b; --s0: #77818f; --s1: #5b9be0;
+    --cut: #4a2622; --new0: #1d3d25; --new1: #1b3650; --new2: #382a4d; --new3: #423a17;
   }
 }
 * { box-sizing: border-box; }
@@ -49,6 +51,13 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); 
 .chips { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; padding: 0; margin: 8px 0; font-size: 13px;
   color: var(--soft); }
 .chips b { color: var(--ink); font-weight: 600; overflow-wrap: anywhere; }
+pre .cut { background: var(--cut); }
+pre .new { background: var(--new0); }
+pre .new.h1 { background: var(--new1); }
+pre .new.h2 { background: var(--new2); }
+pre .new.h3 { background: var(--new3); }
+.audit th, .audit td { overflow-wrap: normal; padding-right: 18px; }
+.audit td:last-child { min-width: 260px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; margin: 4px 0; }
 """
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from curator.report import plots
-from curator.report.page import document, text
+from curator.report.page import document
+from curator.report.parts import section, text
 from curator.report.style import PLOTS
 from curator.teachers.measure import Row
 from curator.teachers.rank import SMOKE, Tournament
@@ -46,12 +47,12 @@ def render(found: Tournament, title: str) -> str:
     parts = [
         f'<header><h1>{text(title)}</h1>\n<p><span class="label-{kind}">{text(found.label)}</span> {text(said)}.</p>',
         f"<p>{text(_scope(found))}</p></header>",
-        _section("Teachers", _table(found)),
-        _section("Verified answers", _rates(ranked) + _note(_RATES)),
-        _section("Price", _price(ranked, found.unit)),
-        _section("Length of verified traces", _lengths(ranked)),
-        _section("Who solves what the other does not", _disagreements(found, ranked)),
-        _section("Notes", "<ul>" + "".join(f"<li>{text(n)}</li>" for n in _notes(found)) + "</ul>"),
+        section("Teachers", _table(found)),
+        section("Verified answers", _rates(ranked) + _note(_RATES)),
+        section("Price", _price(ranked, found.unit)),
+        section("Length of verified traces", _lengths(ranked)),
+        section("Who solves what the other does not", _disagreements(found, ranked)),
+        section("Notes", "<ul>" + "".join(f"<li>{text(n)}</li>" for n in _notes(found)) + "</ul>"),
     ]  # fmt: skip
     return document(f"{title} - curator teachers", "\n".join(p for p in parts if p), PLOTS)
 
@@ -62,10 +63,6 @@ def _scope(found: Tournament) -> str:
         f"{ranked} teachers ranked on {found.common:,} problems that all of them have a verdict on, of "
         f"{found.problems:,} in all; the column '{found.by}' names the teacher."
     )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{text(title)}</h2>\n{body}\n</section>" if body else ""
 
 
 def _note(said: str) -> str:

@@ -182,3 +182,10 @@ def test_binding_keeps_every_type():
     assert found == {**kinds, "open": found["open"]}
     query = "select \"end\"[1].\"end\" + n as k, open > 1 as a, open = 'x' as b from rows"
     assert bind(query, kinds)["k"] == pa.int32()  # and a column whose type is not known fits both
+
+
+def test_arithmetic_and_rows_named_twice():
+    """DuckDB 2 calls `+` of a time and an interval inconsistent; and a sub-query reads `rows` again."""
+    columns = {"row_id": pa.string(), "n": pa.int32()}
+    for query in ("select *, n + 1 - 2 as m from rows", "select * from rows where n in (select max(n) from rows)"):
+        assert "row_id" in bind(query, columns)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.spans import cuts, jsonpath, quotes, thoughts
@@ -85,6 +85,7 @@ def lossless(text, cut):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@settings(deadline=None)
 @given(text=TEXT)
 def test_pieces_are_ordered_disjoint_and_join_to_the_text(way, text):
     cut = WAYS[way]
@@ -92,6 +93,7 @@ def test_pieces_are_ordered_disjoint_and_join_to_the_text(way, text):
     lossless(text, cuts.inside(text, cuts.frame(text), cut))
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_the_frame_is_the_thinking_that_split_think_finds(text):
     at, parts = cuts.frame(text), split_think(text)
@@ -155,6 +157,7 @@ def test_thoughts_and_their_steps():
     assert cut.starts == [seen.steps[i] for i in seen.thoughts]
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_the_outline_counts_what_the_cuts_count(text):
     seen = thoughts.outline(text, thoughts.compiled())
@@ -221,6 +224,7 @@ def test_equal_parts_of_whole_sentences():
     assert [len(p) for p in cuts.equal("x" * 10, 3).pieces("x" * 10)] == [3, 3, 4]
 
 
+@settings(deadline=None)
 @given(TEXT, st.integers(1, 9))
 def test_token_pieces_hold_as_many_tokens_as_they_can(text, size):
     def count(piece):
