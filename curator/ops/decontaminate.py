@@ -38,7 +38,7 @@ def inputs(settings: Mapping[str, Any]) -> list[str]:
 @operator(
     _kind,
     effect="keeps",
-    version=2,
+    version=3,
     needs=_needs,
     adds=("contaminated", "contamination"),
     wants=lambda s: frozenset({GENERATE}) if _kind(s) == "model" else frozenset(),
