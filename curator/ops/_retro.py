@@ -52,7 +52,7 @@ class Judge:
 
         share = 1 - 1e-9 if self.graded else 1.0
         rules = Rules(strict=self.strict, limit_s=self.limit_s, pass_share=share)
-        return Verifier(self.kind, Judging(partial(rules.judge, self.kind)))
+        return Verifier(self.kind, Judging(partial(rules.judge, self.kind), partial(rules.quick, self.kind)))
 
 
 @dataclass(frozen=True)

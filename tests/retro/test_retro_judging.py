@@ -6,6 +6,7 @@ import pytest
 
 from curator.retro.judging import BATCH, THREADS, Judging
 from curator.verdicts.case import Case, Outcome
+from curator.verdicts.rules import Rules
 
 
 def test_no_case_is_left_behind():
@@ -67,3 +68,18 @@ def test_a_failure_reaches_those_who_wait_and_nobody_else():
         assert (await judging(Case("good", "t", "a"))).verdict == "correct"
 
     asyncio.run(run())
+
+
+def test_what_is_judged_at_once_is_judged_alike():
+    answers = [("7", "7"), ("7", "8"), ("1/2", "0.5"), ("x^2+1", "1+x^2"), ("7", "4+^"), ("", "7"), ("7", None)]
+    rules, quick = Rules(), 0
+    for gold, said in answers:
+        trace = (
+            "<think>\na\n</think>\n\nno idea\nat all" if said is None else f"<think>\na\n</think>\n\n\\boxed{{{said}}}"
+        )
+        case = Case("r", trace, gold)
+        found = rules.quick("math", case)
+        quick += found is not None
+        assert found in (None, *rules.judge("math", [case]))
+    assert quick >= 5
+    assert rules.quick("code", Case("r", "x", None)) is None
