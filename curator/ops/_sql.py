@@ -192,7 +192,7 @@ def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str
         try:
             return con.sql(query).to_arrow_reader(1).schema
         finally:
-            con.execute("drop table rows")
+            con.execute("drop view rows")
 
     try:
         result = _ask(ask)
