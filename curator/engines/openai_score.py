@@ -50,9 +50,13 @@ class Scorer:
         """Ids of the conversation; without one, of what the tokenizer begins a text with."""
         if messages not in self._prompts:
             turns = [{"role": m.role, "content": m.content} for m in messages]
-            chat = {"messages": turns, "add_generation_prompt": True}
-            body = chat if messages else {"prompt": "", "add_special_tokens": True}
-            self._prompts[messages] = (await self._tokens(body))[0][: None if messages else 1]
+            if turns:
+                found, _ = await self._tokens({"messages": turns, "add_generation_prompt": True})
+            else:  # servers refuse to tokenise nothing, so what stands before a letter tells
+                found, _ = await self._tokens({"prompt": "a", "add_special_tokens": True})
+                plain, _ = await self._tokens({"prompt": "a", "add_special_tokens": False})
+                found = found[:1] if found[:1] != plain[:1] else []
+            self._prompts[messages] = found
             while len(self._prompts) > _PROMPTS:
                 self._prompts.popitem(last=False)
         return self._prompts[messages]
