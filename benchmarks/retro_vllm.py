@@ -125,9 +125,9 @@ async def compare(model: str, batch: int, rounds: int) -> dict[str, Any]:
             )
         await engine.close()
     medians = {side: round(statistics.median(r), 1) for side, r in rates.items()}
-    return {"batch": batch, "live": live, "rounds": rounds, "tokens_per_s": medians, "ratio": round(statistics.median(ratios), 3),
-            "ratios": [round(r, 3) for r in ratios], "cores": os.cpu_count(),
-            "load_1min": round(os.getloadavg()[0], 1)}  # fmt: skip
+    out = {"batch": batch, "live": live, "rounds": rounds, "tokens_per_s": medians}
+    out |= {"ratio": round(statistics.median(ratios), 3), "ratios": [round(r, 3) for r in ratios]}
+    return out | {"cores": os.cpu_count(), "load_1min": round(os.getloadavg()[0], 1)}
 
 
 def main(batch: int, rounds: int, model: Path) -> None:
