@@ -1,16 +1,38 @@
 """Verdicts in batches: every case gets its own, however they come in, and a failure reaches those who wait."""
 
 import asyncio
+import threading
 
 import pytest
 
+from curator.retro import judging as module
 from curator.retro.judging import BATCH, THREADS, Judging
 from curator.verdicts.case import Case, Outcome
 from curator.verdicts.rules import Rules
 
 
-def test_no_case_is_left_behind():
-    """Cases that come while the last batch is handed back once found four workers that were already done."""
+def test_a_case_that_comes_as_all_workers_end_is_not_left_behind(monkeypatch):
+    """Four batches end at the same moment; whoever hears of it asks again before the workers are known to be gone."""
+    monkeypatch.setattr(module, "BATCH", 1)
+    together = threading.Barrier(THREADS)
+
+    async def run():
+        def judge(cases):
+            together.wait(30)
+            return [Outcome("correct") for _ in cases]
+
+        judging = Judging(judge)
+
+        async def chain(name):
+            for i in range(300):
+                await judging(Case(f"{name}-{i}", "t", "a"))
+
+        await asyncio.wait_for(asyncio.gather(*(chain(k) for k in range(THREADS))), 120)
+
+    asyncio.run(run())
+
+
+def test_every_case_gets_its_own_outcome():
 
     async def run():
         sizes = []
