@@ -71,7 +71,9 @@ class Scorer:
     async def _texts(self, ids: list[int]) -> list[str]:
         """The text of each id."""
         path = self._tokenize.removesuffix("/tokenize") + "/detokenize"
-        return [await self._post(path, {"model": self._model, "tokens": [i]}, lambda p: str(p["prompt"])) for i in ids]
+        body = {"model": self._model}
+        found = [await self._post(path, {**body, "tokens": [i]}, lambda p: (str(p["prompt"]),)) for i in ids]
+        return [text for (text,) in found]
 
     async def _post(self, path: str, body: dict[str, Any], read: Any) -> Any:
         answer = await self._talk.post(path, body, read)
