@@ -77,6 +77,10 @@ class View(Protocol):
         """Stream `columns` of all rows, in stored order."""
         ...
 
+    def spill_early(self) -> None:
+        """Leave most of the memory to arrays of the operator: DuckDB then spills to disk earlier."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
