@@ -77,8 +77,8 @@ class View(Protocol):
         """Stream `columns` of all rows, in stored order."""
         ...
 
-    def spill_early(self) -> None:
-        """Leave most of the memory to arrays of the operator: DuckDB then spills to disk earlier."""
+    def give_back(self) -> None:
+        """Return what was freed to the system, before DuckDB needs memory of its own."""
         ...
 
 

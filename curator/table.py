@@ -27,7 +27,6 @@ ROW_GROUP_BYTES = 16 << 20
 BATCH_ROWS = 2048
 ORDER = ("problem_id", "sample_idx", "row_id")  # of what others read: samples together; row_id breaks every tie
 MEMORY = "512MB"  # of DuckDB, more spills to disk: keeps the peak flat from 100 thousand rows to any number
-LEAST = 64 << 20  # bytes of a DuckDB thread, beside ten times the 2048 rows that it has at once
 
 
 def describe(error: OSError) -> str:
@@ -201,23 +200,6 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
         con.complete()
 
 
-def widest(files: Iterable[Path]) -> int:
-    """Return the bytes of the widest 2048 rows, by what the files say of their row groups, as if those were even."""
-    most = 0
-    for path in files:
-        meta = pq.read_metadata(path)
-        groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
-        most = max([most, *(g.total_byte_size * BATCH_ROWS // max(BATCH_ROWS, g.num_rows) for g in groups)])
-    return most
-
-
-def give_back() -> None:
-    """Return freed memory to the system: DuckDB, which has an allocator of its own, cannot use what others keep."""
-    pa.default_memory_pool().release_unused()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it, and alone keeps so much
-        trim(0)
-
-
 class TableView:
     """The `View` of `curator.op` over Parquet shards."""
 
@@ -225,7 +207,6 @@ class TableView:
         self.files = list(files)
         self.schema = schema_of(self.files)
         self.con = connect(spill, memory=memory, threads=threads)
-        self._early = False
         self.con.execute(f"CREATE VIEW rows AS SELECT * FROM {sql_files(self.files)}")
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -238,22 +219,11 @@ class TableView:
                 stream = file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
                 yield from (batch.select(columns) for batch in stream)
 
-    def spill_early(self) -> None:
-        """Leave DuckDB a quarter of its memory, or what its threads need for the widest rows; more spills to disk.
-
-        For operators that hold arrays of their own: what those were, and the C library keeps, goes back to the system.
-        Called again, it only gives back.
-        """
-        give_back()
-        if not self._early:
-            self._early = True
-            ((limit, threads),) = self.con.execute(
-                "select current_setting('memory_limit'), current_setting('threads')"
-            ).fetchall()
-            number, unit = str(limit).split()
-            whole = int(float(number) * 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(unit))
-            least = int(threads) * (LEAST + 10 * widest(self.files))
-            self.con.execute(f"set memory_limit = '{min(whole, max(whole // 4, least))}B'")
+    def give_back(self) -> None:
+        """Return what was freed to the system: DuckDB's own allocator cannot use what the C library and Arrow keep."""
+        pa.default_memory_pool().release_unused()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it, and alone keeps so much
+            trim(0)
 
     def close(self) -> None:
         """Close the connection; its temporary tables and spilled files go."""

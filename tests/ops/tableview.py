@@ -24,7 +24,7 @@ class ArrowView:
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         yield from self.table.select(columns).to_batches(max_chunksize=self.batch_rows)
 
-    def spill_early(self) -> None:
+    def give_back(self) -> None:
         pass
 
 
