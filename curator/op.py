@@ -77,6 +77,10 @@ class View(Protocol):
         """Stream `columns` of all rows, in stored order."""
         ...
 
+    def give_back(self) -> None:
+        """Return what was freed to the system, before DuckDB needs memory of its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:

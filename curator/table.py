@@ -6,6 +6,7 @@ shards of a step is in `curator.shards`; in what order rows are written for othe
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -217,6 +218,12 @@ class TableView:
             with pq.ParquetFile(path) as file:
                 stream = file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
                 yield from (batch.select(columns) for batch in stream)
+
+    def give_back(self) -> None:
+        """Return what was freed to the system: DuckDB's own allocator cannot use what the C library and Arrow keep."""
+        pa.default_memory_pool().release_unused()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it, and alone keeps so much
+            trim(0)
 
     def close(self) -> None:
         """Close the connection; its temporary tables and spilled files go."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel, part
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+
+@kernel
 def mark_repeated(keys: Any, once: Any, twice: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Set out where a key occurs more than once; a few that do not are set as well (both sets are hashed bits).
 
@@ -29,7 +30,7 @@ def mark_repeated(keys: Any, once: Any, twice: Any, out: Any) -> None:  # pragma
         out[i] = (twice[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) != 0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
     """Return the root of `x` in parent: int32 or int64[rows], halving the path on the way."""
     while parent[x] != x:
@@ -38,7 +39,7 @@ def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
     return x
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def pair_runs(
     keys: Any, rows: Any, window: Any, inner: Any, parent: Any, state: Any, out: Any
 ) -> Any:  # pragma: no cover
@@ -82,7 +83,7 @@ def pair_runs(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover - compiled
     """Bring the row with the least content, uint64, to the front of each run of equal keys; all of equal length."""
     first: Any = np.int64(0)
@@ -94,7 +95,7 @@ def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover
             content[first], content[i] = content[i], content[first]
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def components(parent: Any, several: Any) -> None:  # pragma: no cover - compiled
     """Let parent, int32 or int64[rows], name each row's root; set several: bool[rows] where a component has two rows.
 
@@ -107,7 +108,7 @@ def components(parent: Any, several: Any) -> None:  # pragma: no cover - compile
             several[x] = several[parent[x]] = True
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def unite(parent: Any, pairs: Any) -> None:  # pragma: no cover - compiled
     """Join the two rows of each pair, int64[pairs, 2]; the smaller root stays one, so components have one form."""
     for k in range(pairs.shape[0]):
@@ -118,7 +119,7 @@ def unite(parent: Any, pairs: Any) -> None:  # pragma: no cover - compiled
             parent[a] = b
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def jaccard(left: Any, right: Any, table: Any, tags: Any) -> Any:  # pragma: no cover - compiled
     """Return the Jaccard similarity of two sets given as uint32 arrays with repeats; 0 where both are empty.
 
@@ -149,7 +150,7 @@ def jaccard(left: Any, right: Any, table: Any, tags: Any) -> Any:  # pragma: no 
     return both / (ours + theirs) if ours + theirs else 0.0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _agreement(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     same = 0
     for k in range(left.size):
@@ -157,7 +158,7 @@ def _agreement(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     return same / left.size
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def similarities(
     flat: Any, begins: Any, ends: Any, pairs: Any, signed: Any, parent: Any, threshold: Any, out: Any
 ) -> None:  # pragma: no cover - compiled
@@ -193,7 +194,7 @@ def similarities(
             parent[max(a, b)] = min(a, b)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def locate(sizes: Any, blocks: Any, stride: Any, rows: Any, begins: Any, ends: Any) -> None:  # pragma: no cover
     """Find where rows of any length lie when they are stored one after another.
 
@@ -213,7 +214,7 @@ def locate(sizes: Any, blocks: Any, stride: Any, rows: Any, begins: Any, ends: A
         begins[k], ends[k] = at, at + np.int64(sizes[rows[k]])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def keep_first(later: Any, earlier: Any, values: Any, greedy: Any, dup: Any, best: Any) -> None:  # pragma: no cover
     """Decide by rank which rows are lost, and to which.
 
@@ -233,14 +234,14 @@ def keep_first(later: Any, earlier: Any, values: Any, greedy: Any, dup: Any, bes
             dup[x], best[x] = y, values[k]
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def apart(parent: Any, pairs: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write out: bool[k], whether the two rows of each pair, int64[k, 2], are not joined yet."""
     for k in range(pairs.shape[0]):
         out[k] = find(parent, pairs[k, 0]) != find(parent, pairs[k, 1])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@part(fastmath={"reassoc", "contract"})
 def _cosine(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     """Return the product of two float32[d], summed in float64; at most 1."""
     total = 0.0
@@ -249,7 +250,7 @@ def _cosine(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     return min(1.0, total)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@part(fastmath={"reassoc", "contract"})
 def _product(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     total = np.float32(0.0)
     for j in range(left.size):
@@ -257,7 +258,7 @@ def _product(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def cosines(vectors: Any, found: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write float64[k], the product of each pair, int64[k, 2], of rows of float32[n, d]; at most 1."""
     for k in range(found.shape[0]):
@@ -267,7 +268,7 @@ def cosines(vectors: Any, found: Any, out: Any) -> None:  # pragma: no cover - c
 LANES = 64  # looked at together; a constant, or the comparison is not done in vector registers
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _reached(values: Any, least: Any) -> Any:  # pragma: no cover - compiled
     hit = np.int32(0)
     for k in range(LANES):
@@ -275,7 +276,7 @@ def _reached(values: Any, least: Any) -> Any:  # pragma: no cover - compiled
     return hit != 0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def above(
     bounds: Any, least: Any, wide: Any, whole: Any, starts: Any, threshold: Any, out: Any, values: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -308,7 +309,7 @@ def above(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def row_hashes(rows: Any, salts: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write a hash of each row of uint32[k, d] and its salt, uint64[k], into uint64[k]: four chains, which overlap."""
     one = np.uint64(0xD6E8FEB86659FD93)

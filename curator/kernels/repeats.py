@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel, part
 from curator.kernels.ngrams import BASE, Table, look_up, table_of
 
 _START = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HELD = 1 << 22  # candidate hashes held before they are counted together
-
-_jit = numba.njit(nogil=True, cache=True, boundscheck=False)
 
 
 def _spaces() -> Any:
@@ -30,7 +28,7 @@ def _spaces() -> Any:
 SPACES = _spaces()
 
 
-@_jit  # type: ignore[untyped-decorator]
+@part
 def _wide_space(data: Any, i: Any, last: Any) -> Any:  # pragma: no cover - compiled
     """Bytes of the non-ASCII space at `i`, 0 where there is none."""
     c = data[i]
@@ -48,7 +46,7 @@ def _wide_space(data: Any, i: Any, last: Any) -> Any:  # pragma: no cover - comp
     return 3 if c == 0xE3 and b == 0x80 and d == 0x80 else 0
 
 
-@numba.njit(nogil=True, boundscheck=False, inline="always")  # type: ignore[untyped-decorator]
+@part(inline="always")
 def _split_ascii(data: Any, spaces: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
     """Pieces of one ASCII row. No branch depends on a byte: mispredicted ends would cost more than the rest."""
     h, count = _START, np.uint64(start)
@@ -62,7 +60,7 @@ def _split_ascii(data: Any, spaces: Any, hashes: Any, start: Any) -> Any:  # pra
     return np.int64(count + inside)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@kernel
 def split(data: Any, offsets: Any, spaces: Any, hashes: Any, ends: Any) -> Any:  # pragma: no cover - compiled
     """Hash the pieces of `str.split()` of every row, case and punctuation kept.
 
@@ -110,7 +108,7 @@ def split(data: Any, offsets: Any, spaces: Any, hashes: Any, ends: Any) -> Any: 
     return count
 
 
-@_jit  # type: ignore[untyped-decorator]
+@kernel
 def count_runs(tokens: Any, ends: Any, n: int, base: Any, counters: Any) -> None:  # pragma: no cover - compiled
     """Add the runs of `n` tokens of every row to counters: an unsigned array of a power of two, which saturate."""
     top = np.uint64(1)
@@ -135,7 +133,7 @@ def count_runs(tokens: Any, ends: Any, n: int, base: Any, counters: Any) -> None
                     counters[at] += 1
 
 
-@_jit  # type: ignore[untyped-decorator]
+@kernel
 def frequent_runs(  # pragma: no cover - compiled
     tokens: Any, ends: Any, n: int, base: Any, counters: Any, limit: Any, out: Any
 ) -> Any:
@@ -162,7 +160,7 @@ def frequent_runs(  # pragma: no cover - compiled
     return count
 
 
-@_jit  # type: ignore[untyped-decorator]
+@kernel
 def worst_runs(  # pragma: no cover - compiled
     tokens: Any, ends: Any, n: int, base: Any, bits: Any, slots: Any, first: Any, times: Any, counts: Any, places: Any
 ) -> None:

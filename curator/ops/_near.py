@@ -62,6 +62,7 @@ def decide(plan: Plan, view: View, index: list[str]) -> None:
     ids: list[Any] = []
     _add_index(plan, matcher, _against.batches(index, plan.columns, plan.made), ids)
     outside = pa.chunked_array(ids, pa.string()) if ids else pa.array([], pa.string())
+    view.give_back()
     names = clusters.picker(lambda: (b.column(0) for b in view.batches(["row_id"])), matcher.inner, outside)
     clusters.decide(view.con, matcher, plan.cluster, plan.keep, names)
 

@@ -142,6 +142,7 @@ def dedup(
             _exact.decide(view, plan.on, plan.normalise, plan.keep, _against.batches(files, plan.on, plan.made))
         else:
             _near.decide(plan, view, files)
+            view.give_back()  # what it held is free now
         if index:
             _store_index(view, plan)
         return _split(view, plan, action, made if index else None)

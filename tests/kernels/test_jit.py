@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
+
+import curator
 from curator.kernels import jit
 
 ONE = "from kernels.jit import part\n@part\ndef add(x):\n    return x + {}\n"
@@ -33,3 +39,17 @@ def test_a_change_in_another_file_is_seen(tmp_path):
     assert run() == (4, 1)
     (folder / "one.py").write_text(ONE.format(10))
     assert run() == (22, 0)
+
+
+@pytest.mark.parametrize("room", ["kernels", "engines/fast"])
+def test_all_kernels_are_compiled_by_it(room):
+    """What is kept of others would not be compiled again where a file that they use has changed."""
+    folder = Path(curator.__file__).parent / room
+    seen = 0
+    for file in sorted(folder.glob("*.py")):
+        module = importlib.import_module(f"curator.{room.replace('/', '.')}.{file.stem}")
+        for name, found in vars(module).items():
+            if isinstance(found, Dispatcher) and not isinstance(found._cache, NullCache):
+                assert found._cache._cache_file._source_stamp == jit.stamp(Path(found.py_func.__code__.co_filename).parent), name  # fmt: skip  # noqa: E501
+                seen += 1
+    assert seen > 2

@@ -10,7 +10,6 @@ import numpy as np
 from curator.engines.fast.jit import kernel, part
 from curator.engines.fast.tile import exp2
 
-TILE = "1a7334978840"  # of tile.py, so that what was compiled with another one is compiled again; a test holds it
 _LOG2E = np.float32(math.log2(math.e))
 _FIRST = np.float32(2.0**-7)  # candidates of top-p: at first those within this factor of the likeliest
 

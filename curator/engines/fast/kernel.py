@@ -15,7 +15,6 @@ from curator.engines.fast.jit import kernel, part
 from curator.engines.fast.tile import PANEL, ROWS, exp2, tile
 
 CHUNK = 64  # rows that go through the layers together: their activations stay in the second-level cache
-TILE = "1a7334978840"  # of tile.py, so that what was compiled with another one is compiled again; a test holds it
 _LOG2E = np.float32(math.log2(math.e))
 
 _jit = part()
