@@ -14,6 +14,7 @@ import numpy as np
 
 from curator.errors import InputError
 from curator.kernels import pairs
+from curator.kernels import vectors as products
 
 BLOCK = 512  # rows of a product: it stays in the second cache
 SLACK = 1e-5  # of a product in float32
@@ -76,7 +77,7 @@ class Semantic:
         if len(there):
             salts = np.concatenate(self._salts)[there]
             raw = np.ascontiguousarray(self.vectors[there]).view(np.uint32)
-            prints = pairs.row_prints(raw, salts)
+            prints = products.row_prints(raw, salts)
             _, where, inverse = np.unique(prints, return_index=True, return_inverse=True)
             first[there] = there[where][inverse]
         return first
@@ -108,7 +109,7 @@ class Semantic:
     def similarity(self, found: Any) -> Any:
         """Return float64[k], the cosine of each pair, int64[k, 2]."""
         out = np.empty(len(found))
-        pairs.cosines(self.vectors, np.ascontiguousarray(found), out)
+        products.cosines(self.vectors, np.ascontiguousarray(found), out)
         return out
 
 
@@ -125,7 +126,7 @@ def _exact(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
             columns = short[j : j + BLOCK]
             bounds = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
             np.matmul(rows, columns.T, out=bounds)
-            if count := pairs.above(bounds, least, wide, vectors, (i, j), threshold, out, values):
+            if count := products.above(bounds, least, wide, vectors, (i, j), threshold, out, values):
                 held.append((out[:count].copy(), values[:count].copy()))
         if held:
             yield np.concatenate([p for p, _ in held]), np.concatenate([v for _, v in held])
@@ -171,7 +172,7 @@ def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
                'pip install "trace-curator[index]"; or raise exact_up_to, or set block_by')  # fmt: skip
         raise InputError(msg) from None
     n, d = vectors.shape
-    order = np.argsort(pairs.row_prints(np.ascontiguousarray(vectors).view(np.uint32), np.zeros(n, np.uint64)))
+    order = np.argsort(products.row_prints(np.ascontiguousarray(vectors).view(np.uint32), np.zeros(n, np.uint64)))
     ordered = np.ascontiguousarray(vectors[order])
     lists = int(4 * np.sqrt(n))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
@@ -183,5 +184,5 @@ def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
         left = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + at
         near = np.stack([order[left], order[found]], axis=1)[found > left]
         values = np.empty(len(near))
-        pairs.cosines(vectors, near, values)
+        products.cosines(vectors, near, values)
         yield near[values >= threshold], values[values >= threshold]
