@@ -66,20 +66,16 @@ class View(Protocol):
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """A connection on which `rows` is a view; temporary tables made on it live for the step."""
-        ...
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of `rows`."""
-        ...
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Stream `columns` of all rows, in stored order."""
-        ...
 
     def give_back(self) -> None:
         """Return what was freed to the system, before DuckDB needs memory of its own."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,21 +95,17 @@ class Sink(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """Open `name` (relative, inside the folder) for writing; appears atomically when the sink ends."""
-        ...
 
     @property
     def folder(self) -> Path:
         """The folder under construction, for libraries that write files themselves."""
-        ...
 
     def refuse(self, rows: pa.Table) -> None:
         """Tell of rows that are not in what is written, schema `DROPPED`; the ledger holds them as `left_out`."""
-        ...
 
     @property
     def run(self) -> Mapping[str, Any]:
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
-        ...
 
 
 RowFn = Callable[[pa.Table], pa.Table | Result]
