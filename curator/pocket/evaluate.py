@@ -188,11 +188,13 @@ def continuing(sampler: Sampler, n: int) -> Report:
 
 
 def same(sampler: Sampler, n: int, make: Callable[[random.Random, float], traces.Example]) -> Report:
-    """SAME_ANSWER or SAME_PROBLEM: share of right yes/no, half of them each."""
+    """SAME_ANSWER or SAME_PROBLEM: share of right last lines (yes or no), half of them each; and of right replies."""
     rng = random.Random(5)
     made = [make(rng, 1.0) for _ in range(n)]
-    replies = sampler.generate([e.prompt for e in made], cap=4)
-    return {"right": _mean([r.text == e.parts[0].text for r, e in zip(replies, made, strict=True)]), "n": n}
+    replies = sampler.generate([e.prompt for e in made], cap=200)
+    pairs = [(r.text, e.parts[0].text) for r, e in zip(replies, made, strict=True)]
+    right = [a.rpartition("\n")[2] == b.rpartition("\n")[2] for a, b in pairs]
+    return {"right": _mean(right), "compared": _mean([a == b for a, b in pairs]), "n": n}
 
 
 def gsm8k(sampler: Sampler, n: int) -> Report:
