@@ -29,7 +29,7 @@ class Decoder:
         angle = torch.outer(torch.arange(longest, dtype=torch.float32), frequency).repeat(1, 2)
         self.cos, self.sin = angle.cos(), angle.sin()
         self.lengths = torch.tensor([len(p) for p in prompts])
-        size = (s.layers, len(prompts), s.heads, longest, s.head)
+        size = (s.layers, len(prompts), s.kv_heads, longest, s.head)
         self.keys, self.values = torch.zeros(size), torch.zeros(size)
         self.logits = self._prefill(prompts)
 
@@ -43,9 +43,9 @@ class Decoder:
             for i, layer in enumerate(self.net.model.layers):
                 h, s = layer.input_layernorm(x), self.shape
                 a = layer.self_attn
-                k = _rotate(a.k_proj(h).view(n, s.heads, s.head).transpose(0, 1), cos, sin)
+                k = _rotate(a.k_proj(h).view(n, s.kv_heads, s.head).transpose(0, 1), cos, sin)
                 self.keys[i, row, :, :n] = k
-                self.values[i, row, :, :n] = a.v_proj(h).view(n, s.heads, s.head).transpose(0, 1)
+                self.values[i, row, :, :n] = a.v_proj(h).view(n, s.kv_heads, s.head).transpose(0, 1)
                 x = layer(x, cos[:, None, : s.head // 2], sin[:, None, : s.head // 2], [n])
             last.append(self.net.model.norm(x[-1]))
         return torch.stack(last) @ self.net.model.embed_tokens.weight.T
@@ -61,10 +61,10 @@ class Decoder:
         for i, layer in enumerate(self.net.model.layers):
             h, a = layer.input_layernorm(x), layer.self_attn
             q = _rotate(a.q_proj(h).view(b, s.heads, s.head), cos, sin)
-            self.keys[i, rows, :, at] = _rotate(a.k_proj(h).view(b, s.heads, s.head), cos, sin)
-            self.values[i, rows, :, at] = a.v_proj(h).view(b, s.heads, s.head)
-            scores = q.unsqueeze(2) @ self.keys[i, :, :, :top].transpose(2, 3) / s.head**0.5
-            mixed = F.softmax(scores.masked_fill(~mask, float("-inf")), -1) @ self.values[i, :, :, :top]
+            self.keys[i, rows, :, at] = _rotate(a.k_proj(h).view(b, s.kv_heads, s.head), cos, sin)
+            self.values[i, rows, :, at] = a.v_proj(h).view(b, s.kv_heads, s.head)
+            seen = self.keys[i, :, :, :top], self.values[i, :, :, :top]  # views: a product of them would copy the cache
+            mixed = F.scaled_dot_product_attention(q.unsqueeze(2), *seen, attn_mask=mask, enable_gqa=True)
             x = x + a.o_proj(mixed.reshape(b, -1))
             m, h = layer.mlp, layer.post_attention_layernorm(x)
             x = x + m.down_proj(F.silu(m.gate_proj(h)) * m.up_proj(h))

@@ -228,13 +228,13 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
 
 PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
-    "accuracy": (accuracy, 150),
-    "spread": (spread, 120),
-    "rewriting": (lambda s, n: rewriting(s, n, own=False), 60),
-    "rewriting_own": (lambda s, n: rewriting(s, n, own=True), 40),
+    "accuracy": (accuracy, 300),
+    "spread": (spread, 240),
+    "rewriting": (lambda s, n: rewriting(s, n, own=False), 100),
+    "rewriting_own": (lambda s, n: rewriting(s, n, own=True), 60),
     "judging": (judging, 200),
-    "proposing": (proposing, 100),
-    "continuing": (continuing, 100),
+    "proposing": (proposing, 200),
+    "continuing": (continuing, 150),
     "same_answer": (lambda s, n: same(s, n, tasks.same_answer), 200),
     "same_problem": (lambda s, n: same(s, n, tasks.same_problem), 200),
     "gsm8k": (gsm8k, 200),

@@ -26,6 +26,7 @@ class Shape:
     width: int = 192
     layers: int = 6
     heads: int = 4
+    kv_heads: int = 4
     head: int = 64
     ffn: int = 448
     context: int = 2048
@@ -43,7 +44,7 @@ class Shape:
             "hidden_size": self.width,
             "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads,
-            "num_key_value_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
             "intermediate_size": self.ffn,
             "hidden_act": "silu",
             "max_position_embeddings": self.context,
@@ -70,8 +71,8 @@ class Attention(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.q_proj = nn.Linear(shape.width, shape.heads * shape.head)
-        self.k_proj = nn.Linear(shape.width, shape.heads * shape.head)
-        self.v_proj = nn.Linear(shape.width, shape.heads * shape.head)
+        self.k_proj = nn.Linear(shape.width, shape.kv_heads * shape.head)
+        self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head)
         self.o_proj = nn.Linear(shape.heads * shape.head, shape.width, bias=False)
 
 
@@ -98,11 +99,11 @@ class Block(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, lengths: list[int]) -> Tensor:
         """Map (N, width) to the same shape; `cos`, `sin` are (N, 1, head / 2) in the type of the products."""
-        a, m, kind = self.self_attn, self.mlp, cos.dtype
+        a, m, s, kind = self.self_attn, self.mlp, self.shape, cos.dtype
         into = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight]).to(kind)
         bias = torch.cat([a.q_proj.bias, a.k_proj.bias, a.v_proj.bias]).to(kind)
         y = F.linear(Normed.apply(x, self.input_layernorm.weight, kind), into, bias)
-        seen = CausalAttention.apply(y.unflatten(1, (3 * self.shape.heads, -1)), cos, sin, lengths)
+        seen = CausalAttention.apply(y.unflatten(1, (-1, s.head)), cos, sin, lengths, s.heads)
         x = x + F.linear(seen.flatten(1), a.o_proj.weight.to(kind))
         wide = torch.cat([m.gate_proj.weight, m.up_proj.weight]).to(kind)
         y = F.linear(Normed.apply(x, self.post_attention_layernorm.weight, kind), wide)
@@ -175,35 +176,42 @@ class CausalAttention(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: Any, both: Tensor, cos: Tensor, sin: Tensor, lengths: list[int]) -> Tensor:
-        """Map queries, keys and values, (N, 3 heads, head), not yet rotated, to (N, heads, head)."""
-        n, heads, size = both.shape[0], both.shape[1] // 3, both.shape[2]
-        kept = both.new_empty(3 * heads, n, size)
-        _turn(kept[: 2 * heads].transpose(0, 1), both[:, : 2 * heads], cos, sin)
-        kept[2 * heads :].transpose(0, 1).copy_(both[:, 2 * heads :])
+    def forward(ctx: Any, both: Tensor, cos: Tensor, sin: Tensor, lengths: list[int], heads: int) -> Tensor:
+        """Map queries, keys and values, (N, heads + 2 kv heads, head), not yet rotated, to (N, heads, head)."""
+        n, every, size = both.shape
+        turned = (heads + every) // 2
+        kept = both.new_empty(every, n, size)
+        _turn(kept[:turned].transpose(0, 1), both[:, :turned], cos, sin)
+        kept[turned:].transpose(0, 1).copy_(both[:, turned:])
         ctx.save_for_backward(kept, cos, sin)
-        ctx.lengths = lengths
+        ctx.lengths, ctx.heads = lengths, heads
         out = both.new_empty(n, heads, size)
         for place, one in zip(out.split(lengths), kept.split(lengths, 1), strict=True):
-            q, k, v = one.unsqueeze(0).chunk(3, 1)
-            place.copy_(F.scaled_dot_product_attention(q, k, v, is_causal=True)[0].transpose(0, 1))
+            q, k, v = one.unsqueeze(0).split([heads, turned - heads, turned - heads], 1)
+            seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            place.copy_(seen[0].transpose(0, 1))
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Return the gradient of queries, keys and values."""
         kept, cos, sin = ctx.saved_tensors
-        heads, n, size = kept.shape[0] // 3, kept.shape[1], kept.shape[2]
+        every, n, size = kept.shape
+        heads, turned = ctx.heads, (ctx.heads + every) // 2
+        groups = heads // (turned - heads)
         grad = grads[0].transpose(0, 1).contiguous()
-        change = torch.empty_like(kept)
+        change = kept.new_empty(3 * heads, n, size)
         for one, given, to in zip(*(x.split(ctx.lengths, 1) for x in (kept, grad, change)), strict=True):
-            q, k, v = one.chunk(3)
+            q, k, v = one[:heads], one[heads:turned], one[turned:]
+            k, v = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
             _attention_gradients(q * size**-0.5, k, v, given, *to.chunk(3))
         change[:heads] *= size**-0.5
-        out = kept.new_empty(n, 3 * heads, size)
-        _turn(out[:, : 2 * heads], change[: 2 * heads].transpose(0, 1), cos, -sin)
-        out[:, 2 * heads :].copy_(change[2 * heads :].transpose(0, 1))
-        return out, None, None, None
+        if groups > 1:
+            change = torch.cat([change[:heads], change[heads:].unflatten(0, (-1, groups)).sum(1)])
+        out = kept.new_empty(n, every, size)
+        _turn(out[:, :turned], change[:turned].transpose(0, 1), cos, -sin)
+        out[:, turned:].copy_(change[turned:].transpose(0, 1))
+        return out, None, None, None, None
 
 
 def _attention_gradients(q: Tensor, k: Tensor, v: Tensor, grad: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:

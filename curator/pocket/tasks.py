@@ -15,7 +15,7 @@ from curator import prompts
 
 from . import world
 from .drills import drill, other_number, written
-from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw
+from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw, expression
 from .solver import parse
 from .traces import Example, Part, long_trace, reply, rewrite, think_text
 
@@ -68,7 +68,19 @@ def _stated(problem: Problem, rng: random.Random) -> str:
 
 def solve(rng: random.Random, hardness: float) -> Example:
     """The prompt of `generate` and a long trace; one in eight goes straight from a random operation on."""
-    problem = draw_problem(rng, hardness)
+    return _solved(rng, draw_problem(rng, hardness))
+
+
+def right_first(rng: random.Random, hardness: float) -> Example:
+    """As `solve`, of short expressions whose first operation is not the leftmost: `8+945*8`."""
+    while True:
+        problem = expression(rng, rng.choice((2, 2, 3)))
+        leftmost = problem.plan[0].lstrip("(").startswith(problem.steps[0].lhs())
+        if not leftmost and world.split_of(problem) == "pocket-train":
+            return _solved(rng, problem)._replace(task="right_first")
+
+
+def _solved(rng: random.Random, problem: Problem) -> Example:
     straight = rng.randrange(problem.n_ops + 1) if rng.random() < 1 / 8 else None
     parts = long_trace(problem, rng, straight, short_end=straight is not None and rng.random() < 0.3)
     template = prompts.GENERATE if rng.random() < 5 / 6 else rng.choice(_OTHER_GENERATE)
@@ -266,23 +278,24 @@ def copy(rng: random.Random, hardness: float) -> Example:
     return Example("copy", prompt, [Part(text)])
 
 
-TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.44, solve),
-    "unswitched": (0.02, unswitched),
-    "compress": (0.09, compress),
-    "propose": (0.15, propose),
-    "judge": (0.03, judge),
-    "same_answer": (0.03, same_answer),
-    "same_problem": (0.05, same_problem),
-    "copy": (0.06, copy),
-    "drill": (0.13, drill),
+TASKS: dict[str, tuple[float, float, Callable[[random.Random, float], Example]]] = {
+    "solve": (0.44, 0.40, solve),
+    "unswitched": (0.02, 0.02, unswitched),
+    "compress": (0.09, 0.08, compress),
+    "propose": (0.15, 0.08, propose),
+    "judge": (0.03, 0.04, judge),
+    "same_answer": (0.03, 0.03, same_answer),
+    "same_problem": (0.05, 0.10, same_problem),
+    "copy": (0.06, 0.04, copy),
+    "drill": (0.13, 0.09, drill),
+    "right_first": (0.0, 0.12, right_first),
 }
-"""Task -> (weight, maker), from the first step on (weights ours)."""
+"""Task -> (weight, weight in the last part of training, maker); weights ours, the second after what was still weak."""
 
 
-def example(rng: random.Random, hardness: float = 1.0, copying: float = 0.0) -> Example:
+def example(rng: random.Random, hardness: float = 1.0, copying: float = 0.0, *, last: bool = False) -> Example:
     """Return a random training example; a share of `copying` is plain copying whatever the weights say."""
     if rng.random() < copying:
         return copy(rng, hardness)
-    weights = [weight for weight, _ in TASKS.values()]
-    return rng.choices([make for _, make in TASKS.values()], weights)[0](rng, hardness)
+    weights = [late if last else early for early, late, _ in TASKS.values()]
+    return rng.choices([make for *_, make in TASKS.values()], weights)[0](rng, hardness)

@@ -27,6 +27,7 @@ from curator import prompts
 from . import MODEL_DIR, tasks, tokenizer, traces
 from .network import Network, Shape
 from .optim import StackedMuon
+from .sharing import shared
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class Recipe:
     """How a run is made; every number is unpublished, ours.
 
     `curriculum` and `copying` are steps: until then problems grow harder, and plain copying takes a falling share. The
-    first is what solving rests on, the second what everything rests on.
+    first is what solving rests on, the second what everything rests on. At step `share_at` heads begin to share
+    keys and values (`sharing`), which makes generation quicker, and the weights of the tasks change.
     """
 
     seed: int = 0
-    steps: int = 4200
+    steps: int = 5200
+    share_at: int = 4200
+    kv_heads: int = 2
     examples: int = 20
     lr_matrices: float = 6e-3
     lr_rest: float = 3e-3
@@ -47,6 +51,7 @@ class Recipe:
     decay_drop: float = 0.5
     curriculum: int = 1000
     copying: int = 350
+    share_rate: float = 0.3
     length_power: float = 0.75
 
 
@@ -105,7 +110,7 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     lengths: list[int] = []
     names: list[str] = []
     while len(lengths) < recipe.examples:
-        example = tasks.example(rng, hardness, copying)
+        example = tasks.example(rng, hardness, copying, last=step >= recipe.share_at)
         ids, weights = encode(tok, example)
         if len(ids) <= context:
             all_ids += ids
@@ -116,10 +121,17 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %."""
+    """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %.
+
+    From `share_at` on it warms up again and decays from `share_rate`.
+    """
+    at = step - recipe.share_at
+    if at >= 0:
+        falling = recipe.share_rate * (1 - at / (recipe.steps - recipe.share_at))
+        return max(0.01, falling * min(1.0, (at + 1) / recipe.warmup))
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
-    done = step / recipe.steps
+    done = step / recipe.share_at
     return 1.0 if done < recipe.decay_from else max(0.01, recipe.decay_drop * (1 - done) / (1 - recipe.decay_from))
 
 
@@ -137,20 +149,26 @@ class Run:
 
     def __init__(self, recipe: Recipe, tok: Tokenizer, shape: Shape | None = None) -> None:
         self.recipe, self.tok = recipe, tok
-        self.net = Network(shape or Shape(vocab=-(-tok.get_vocab_size() // 32) * 32), recipe.seed)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.recent: dict[str, float] = {}
+        self.products = products()
+        self._take(Network(shape or Shape(vocab=-(-tok.get_vocab_size() // 32) * 32), recipe.seed))
+
+    def _take(self, net: Network) -> None:
+        """Train this network from now on."""
+        self.net, recipe = net, self.recipe
         body = [p for n, p in self.net.named_parameters() if p.ndim == 2 and "embed" not in n]
         rest = [p for n, p in self.net.named_parameters() if p.ndim != 2 or "embed" in n]
-        self.products = products()
         self.optimisers: list[torch.optim.Optimizer] = [
             StackedMuon(body, lr=recipe.lr_matrices, kind=KINDS[self.products]),
             torch.optim.AdamW(rest, lr=recipe.lr_rest, betas=(0.9, 0.95), weight_decay=0.0),
         ]
-        self.step, self.tokens, self.seconds = 0, 0, 0.0
-        self.recent: dict[str, float] = {}
 
     def advance(self) -> float:
         """Do one step; return the mean weighted loss per example."""
         start = time.perf_counter()
+        if self.step == self.recipe.share_at:
+            self._take(shared(self.net, self.recipe.kv_heads))
         made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
         counts = torch.stack([one.sum() for one in made.weights.split(made.lengths)])
         sums = self.net.losses(made.ids, made.weights, made.lengths, KINDS[self.products])

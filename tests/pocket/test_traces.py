@@ -93,8 +93,8 @@ def test_rewrite_has_the_sections_of_its_level(level):
 def test_every_task_uses_the_package_prompts():
     rng = random.Random(3)
     seen = {}
-    for _ in range(600):
-        made = tasks.example(rng)
+    for _ in range(700):
+        made = tasks.example(rng, last=True)
         seen.setdefault(made.task, []).append(made)
     assert set(seen) == set(tasks.TASKS)
     endings = {
@@ -141,3 +141,14 @@ def test_same_problem_goes_by_the_exact_solution():
         assert made.parts[0].text.endswith("yes" if same else "no")
         seen.append(same)
     assert 0.35 < sum(seen) / len(seen) < 0.65
+
+
+def test_right_first_begins_to_the_right():
+    rng = random.Random(5)
+    for _ in range(30):
+        made = tasks.right_first(rng, 1.0)
+        trace = "".join(part.text for part in made.parts)
+        begun = re.search(r"First (\S+):", trace)[1]
+        plan = re.search(r"We need (\S+)\.\n", trace)[1]
+        assert begun in plan
+        assert not plan.lstrip("(").startswith(begun)

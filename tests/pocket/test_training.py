@@ -12,9 +12,10 @@ import torch.nn.functional as F  # noqa: E402, N812
 from curator.pocket import network, tasks, tokenizer, traces, train  # noqa: E402
 from curator.pocket.network import CausalAttention, Gated, Network, Normed, Shape  # noqa: E402
 from curator.pocket.optim import StackedMuon, orthogonalise  # noqa: E402
+from curator.pocket.sharing import shared  # noqa: E402
 from curator.pocket.traces import Part  # noqa: E402
 
-RECIPE = train.Recipe(steps=8, examples=3, warmup=2)
+RECIPE = train.Recipe(steps=8, share_at=5, kv_heads=1, examples=3, warmup=2)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def tok():
 
 
 def _small(tok):
-    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=2, head=16, ffn=48)
+    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=2, kv_heads=2, head=16, ffn=48)
 
 
 def test_only_the_reply_is_taught_and_slips_are_not(tok):
@@ -53,11 +54,12 @@ def test_data_of_a_step_is_a_function_of_the_step(tok):
     assert sum(a.lengths) == len(a.ids) == len(a.weights)
 
 
-def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
+@pytest.mark.parametrize("stopped", [3, 5, 6])
+def test_resume_equals_an_uninterrupted_run(tok, tmp_path, stopped):
     whole = train.Run(RECIPE, tok, _small(tok))
     train.train(whole, tmp_path / "whole.pt")
     first = train.Run(RECIPE, tok, _small(tok))
-    for _ in range(3):
+    for _ in range(stopped):
         first.advance()
     first.save(tmp_path / "part.pt")
     second = train.Run.load(tmp_path / "part.pt")
@@ -73,19 +75,22 @@ def _turned(x, cos, sin):
     return torch.cat((low * cos - high * sin, high * cos + low * sin), -1)
 
 
-def test_attention_and_its_gradient_are_autograds(monkeypatch):
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_attention_and_its_gradient_are_autograds(monkeypatch, kv_heads):
     monkeypatch.setattr(network, "QUERIES", 32)
     torch.manual_seed(0)
-    lengths, heads, size = [20, 90, 1, 33], 2, 8
+    lengths, heads, size = [20, 90, 1, 33], 4, 8
+    turns, every = heads + kv_heads, heads + 2 * kv_heads
     n = sum(lengths)
-    ours, theirs = (torch.randn(n, 3 * heads, size, generator=torch.manual_seed(1)).requires_grad_() for _ in range(2))
+    ours, theirs = (torch.randn(n, every, size, generator=torch.manual_seed(1)).requires_grad_() for _ in range(2))
     angle = torch.randn(n, 1, size // 2)
     weights = torch.randn(n, heads, size)
-    made = CausalAttention.apply(ours, angle.cos(), angle.sin(), lengths)
-    turned = _turned(theirs[:, : 2 * heads], angle.cos(), angle.sin())
-    parts = (x.split(lengths) for x in (turned[:, :heads], turned[:, heads:], theirs[:, 2 * heads :]))
+    made = CausalAttention.apply(ours, angle.cos(), angle.sin(), lengths, heads)
+    turned = _turned(theirs[:, :turns], angle.cos(), angle.sin())
+    parts = (x.split(lengths) for x in (turned[:, :heads], turned[:, heads:], theirs[:, turns:]))
     expected = torch.cat(
-        [F.scaled_dot_product_attention(*(t.transpose(0, 1) for t in qkv), is_causal=True).transpose(0, 1)
+        [F.scaled_dot_product_attention(*(t.transpose(0, 1) for t in qkv), is_causal=True, enable_gqa=True)
+         .transpose(0, 1)
          for qkv in zip(*parts, strict=True)]
     )  # fmt: skip
     torch.testing.assert_close(made, expected)
@@ -134,6 +139,32 @@ def test_first_heads_begin_by_looking_back():
     for head, back in enumerate((1, 2, 3)):
         seen = (q[-1, head] @ k[:, head].T / shape.head**0.5).softmax(-1)
         assert float(seen[n - 1 - back].detach()) > 0.9
+
+
+def _noisy(shape):
+    net = Network(shape)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.manual_seed(p.numel())) * 0.2)
+    return net
+
+
+def test_heads_that_share_with_none_compute_the_same(tok):
+    net, ids = _noisy(_small(tok)), torch.arange(30)
+    same = shared(net, 2)
+    torch.testing.assert_close(same.hidden(ids, [30]), net.hidden(ids, [30]), rtol=1e-3, atol=1e-3)
+
+
+def test_equal_heads_lose_nothing_by_sharing(tok):
+    net, ids = _noisy(_small(tok)), torch.arange(30)
+    with torch.no_grad():
+        for layer in net.model.layers:
+            for p in (layer.self_attn.k_proj, layer.self_attn.v_proj):
+                p.weight[16:], p.bias[16:] = p.weight[:16], p.bias[:16]
+    fewer = shared(net, 1)
+    assert fewer.shape.kv_heads == 1
+    assert sum(p.numel() for p in fewer.parameters()) < sum(p.numel() for p in net.parameters())
+    torch.testing.assert_close(fewer.hidden(ids, [30]), net.hidden(ids, [30]), rtol=1e-3, atol=1e-3)
 
 
 def test_a_few_steps_learn_something(tok):
@@ -205,9 +236,12 @@ def test_orthogonalise_flattens_the_spectrum():
     assert float(values.max()) < 1.4
 
 
-def test_rate_warms_up_and_decays():
-    recipe = train.Recipe(steps=1000, warmup=10, decay_from=0.4, decay_drop=0.5)
+def test_rate_warms_up_and_decays_twice():
+    recipe = train.Recipe(steps=1400, share_at=1000, warmup=10, decay_from=0.4, decay_drop=0.5, share_rate=0.2)
     assert train.rate(recipe, 0) == 0.1
     assert train.rate(recipe, 399) == 1.0
     assert train.rate(recipe, 700) == pytest.approx(0.25)
     assert train.rate(recipe, 999) == 0.01
+    assert train.rate(recipe, 1000) == pytest.approx(0.02)
+    assert train.rate(recipe, 1200) == pytest.approx(0.1)
+    assert train.rate(recipe, 1399) == 0.01
