@@ -272,5 +272,11 @@ def write(table: pa.Table, path: str) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=20_000)
 
 
+def head(path: str, rows: int = 300) -> pa.Table:
+    """The first rows of a file, without reading the others: they would count in the peak memory."""
+    with pq.ParquetFile(path) as file:
+        return pa.Table.from_batches([next(file.iter_batches(rows))])
+
+
 def have(module: str) -> bool:
     return importlib.util.find_spec(module) is not None

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = "import typer, yaml, pyarrow, pydantic.type_adapter"
+LIBRARIES = "import typer, yaml, pyarrow"
 SQL = """\
 steps:
   - read: {path: builtin:pocket}

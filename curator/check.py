@@ -102,7 +102,7 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
     problems = []
     for step in pipeline.steps:
         for setting, alias in step.engines.items():
-            where = step.lines.get(setting, step.where)
+            where = step.lines.get(setting.partition("[")[0], step.where)
             spec = pipeline.engines.get(alias)
             if spec is None:
                 way = near.hint(alias, pipeline.engines) or f"; add `engines: {{{alias}: {{kind: ...}}}}`"
@@ -132,6 +132,9 @@ WORDS: Mapping[str, str] = {
     "prompt_logprobs": "score a given text",
     "seed": "take a seed for each request",
     "tokenize": "count tokens exactly",
+    "entropy": "tell the entropy at each token of a given text",
+    "margin": "tell the two likeliest tokens at each token of a given text",
+    "embed": "give a vector for a text",
     "gradients": "return gradients",
     "rewards": "score a conversation with a reward head",
 }

@@ -67,7 +67,7 @@ def columns(op: Op) -> tuple[str, str]:
 
 def signature(setting: Setting) -> str:
     """Return `name: type in words`, and the default or `required`."""
-    wants = "alias of an engine" if setting.is_engine else describe(setting.type)
+    wants = "alias of an engine" + ", or a list" * setting.many if setting.is_engine else describe(setting.type)
     if setting.required:
         return f"{wants}, required"
     return f"{wants}, default {short(setting.default)}"

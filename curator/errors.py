@@ -19,6 +19,7 @@ class CuratorError(Exception):
     | 6 | another run holds the folder |
     | 7 | the output cannot be written (disk full, no permission) |
     | 8 | an operator failed: it raised, its process died, or it broke the law of rows it declares |
+    | 9 | a barrier waits for a result from outside; bring it and run the same command again |
     | 130 | interrupted; what succeeded is kept |
     """
 
@@ -65,3 +66,9 @@ class OperatorError(CuratorError):
     """An operator raised, its worker process died, or its rows break the law it declares (see `Effect`)."""
 
     exit_code = 8
+
+
+class Waiting(CuratorError):
+    """A barrier waits for a result that somebody else makes, such as a training. Nothing is lost; run again with it."""
+
+    exit_code = 9

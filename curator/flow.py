@@ -4,7 +4,8 @@ A module of `curator.ops` may say more than `needs` and `adds` can, by functions
 
 - `columns(settings)`, of a source: the columns it will give, or None where only reading tells;
 - `output(settings, columns)`: the columns after the step, name -> Arrow type, given those before it;
-- `check(settings, columns)`: raises CheckError where the step cannot work on these columns (SQL that does not bind).
+- `check(settings, columns)`: raises CheckError where the step cannot work on these columns (SQL that does not bind);
+- `story(row)`: lines that `why` tells of a row that the step made or changed.
 
 An operator from elsewhere carries them as attributes of its factory.
 """
@@ -72,7 +73,7 @@ def walk(pipeline: Pipeline, gaps: Gaps, problems: list[Problem]) -> Iterator[tu
 
 
 def hook(op: Op, name: str) -> Callable[..., Any] | None:
-    """Return the operator's own `columns`, `output` or `check`, where it has one."""
+    """Return the operator's own `columns`, `output`, `check` or `story`, where it has one."""
     module = op.factory.__module__
     if module.startswith("curator.ops."):
         found = getattr(sys.modules[module], name, None)
@@ -105,8 +106,7 @@ def _accepted(step: Step, pipeline: Pipeline) -> None:
     settings = step.bound
     if not set(step.engines.values()) <= set(pipeline.engines):
         return
-    for name, alias in step.engines.items():
-        settings[name] = _Declared(pipeline.engines[alias])
+    settings = step.with_engines(settings, lambda alias: _Declared(pipeline.engines[alias]))
     if "seed" in settings and settings["seed"] is None:
         settings["seed"] = pipeline.seed
     try:

@@ -66,16 +66,16 @@ class View(Protocol):
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """A connection on which `rows` is a view; temporary tables made on it live for the step."""
-        ...
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of `rows`."""
-        ...
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Stream `columns` of all rows, in stored order."""
-        ...
+
+    def give_back(self) -> None:
+        """Return what was freed to the system, before DuckDB needs memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,17 @@ class Sink(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """Open `name` (relative, inside the folder) for writing; appears atomically when the sink ends."""
-        ...
 
     @property
     def folder(self) -> Path:
         """The folder under construction, for libraries that write files themselves."""
-        ...
 
     def refuse(self, rows: pa.Table) -> None:
         """Tell of rows that are not in what is written, schema `DROPPED`; the ledger holds them as `left_out`."""
-        ...
 
     @property
     def run(self) -> Mapping[str, Any]:
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
-        ...
 
 
 RowFn = Callable[[pa.Table], pa.Table | Result]
@@ -121,7 +117,7 @@ SinkFn = Callable[[View, Sink], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of an operator, read off its signature and docstring."""
+    """One setting of an operator, read off its signature and docstring. `many`: it takes several engines."""
 
     name: str
     type: Any
@@ -129,6 +125,7 @@ class Setting:
     required: bool
     doc: str
     is_engine: bool
+    many: bool = False
 
 
 def _nothing(_settings: Settings) -> Names:
@@ -177,7 +174,8 @@ class Op:
             engine = hint is Engine or Engine in typing.get_args(hint)
             required = p.default is inspect.Parameter.empty
             default = None if required else p.default
-            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine))
+            many = engine and any(typing.get_origin(kind) is tuple for kind in typing.get_args(hint))
+            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine, many))
         return tuple(found)
 
 

@@ -10,7 +10,7 @@ same chain always gives the same pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,21 @@ class Step:
 
     @property
     def engines(self) -> dict[str, str]:
-        """Engine setting -> alias, for the engine settings that are set."""
+        """Engine setting -> alias, for the engine settings that are set; `engine[1]` where one takes several."""
+        found: dict[str, str] = {}
         bound = self.bound
-        return {s.name: bound[s.name] for s in self.op.settings if s.is_engine and bound.get(s.name) is not None}
+        for name in (s.name for s in self.op.settings if s.is_engine and bound.get(s.name) is not None):
+            several = bound[name]
+            found |= {name: several} if isinstance(several, str) else {f"{name}[{i}]": a for i, a in enumerate(several)}
+        return found
+
+    def with_engines(self, settings: Mapping[str, Any], of: Callable[[str], Any]) -> dict[str, Any]:
+        """Return `settings` of this step with `of(alias)` in the place of every alias of an engine."""
+        out = dict(settings)
+        for name in (s.name for s in self.op.settings if s.is_engine and settings.get(s.name) is not None):
+            value = settings[name]
+            out[name] = of(value) if isinstance(value, str) else tuple(of(alias) for alias in value)
+        return out
 
 
 @dataclass(frozen=True)
@@ -180,16 +192,26 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
         settings = {**_by_position(op, first, settings), **settings}
     specs: dict[str, EngineSpec] = {}
     for setting in op.settings:
-        spec = settings.get(setting.name)
-        if setting.is_engine and isinstance(spec, EngineSpec):
-            joined, renamed = _join_engines(specs, {spec.alias: spec})
-            specs = dict(joined)
-            settings[setting.name] = renamed.get(spec.alias, spec.alias)
+        value = settings.get(setting.name) if setting.is_engine else None
+        if isinstance(value, list | tuple):
+            settings[setting.name] = aliases = list(value)
+            for i, spec in enumerate(value):
+                specs, aliases[i] = _with_engine(specs, spec)
+        elif value is not None:
+            specs, settings[setting.name] = _with_engine(specs, value)
     bound, faults = bind(op, settings)
     if faults:
         msg = "\n".join(fault.message for fault in faults)
         raise CheckError(msg)
     return Pipeline(steps=(Step(op.name, op, bound),), engines=specs)
+
+
+def _with_engine(specs: dict[str, EngineSpec], given: Any) -> tuple[dict[str, EngineSpec], Any]:
+    """Return the engines with `given` among them, and its alias."""
+    if not isinstance(given, EngineSpec):  # an alias, or what `bind` will refuse
+        return specs, given
+    joined, renamed = _join_engines(specs, {given.alias: given})
+    return dict(joined), renamed.get(given.alias, given.alias)
 
 
 def engine(kind: str, /, alias: str | None = None, **settings: Any) -> EngineSpec:
@@ -273,5 +295,6 @@ def _free_alias(spec: EngineSpec, taken: Mapping[str, EngineSpec]) -> str:
 
 
 def _with_aliases(one: Step, renamed: Mapping[str, str]) -> Step:
-    changed = {name: renamed[alias] for name, alias in one.engines.items() if renamed.get(alias, alias) != alias}
-    return replace(one, settings={**one.settings, **changed}) if changed else one
+    if not any(renamed.get(alias, alias) != alias for alias in one.engines.values()):
+        return one
+    return replace(one, settings=one.with_engines(one.settings, lambda alias: renamed.get(alias, alias)))

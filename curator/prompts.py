@@ -93,6 +93,15 @@ SAME_PROBLEM = (
     "Reply with one word, yes or no."
 )
 
+# Not in TEMPLATES: the pocket model is not trained on it. Our own words for a rating on Omni-MATH's scale, which
+# DeepMath-103K (6 calls) and DeepScaleR (8 calls) ask for with prompts of their own.
+RATE_DIFFICULTY = (
+    "Rate how difficult this problem is for a strong student, from 0 to 10: 0 a single step, 3 routine school work, "
+    "5 a hard school competition, 7 a national olympiad, 9 an international olympiad, 10 beyond that. Half points are "
+    "allowed.\n\nProblem:\n{problem}\n\n"
+    "Think about what has to be found and how many steps it takes, then end with one line: DIFFICULTY: and the number."
+)
+
 TEMPLATES: dict[str, str] = {
     "generate": GENERATE,
     "judge_difficulty": JUDGE_DIFFICULTY,
@@ -104,6 +113,16 @@ TEMPLATES: dict[str, str] = {
     "same_answer": SAME_ANSWER,
     "same_problem": SAME_PROBLEM,
 }
+
+# Below: prompts that the pocket model is not trained on, and so not among TEMPLATES (which its weights are tied to).
+
+# `segment: {how: quoted}`. MinD and Long x Short publish no segmentation prompt; this is ours.
+QUOTE_UNITS = (
+    "Divide this reasoning into units. A unit pursues one line of thought up to a result, a check or a change of "
+    "mind. For each unit copy its first six to ten words exactly as they stand, one unit a line, in order, beginning "
+    "with the first words of the text. Write nothing else.\n\n"
+    "Reasoning:\n{text}"
+)
 
 
 def fill(template: str, **fields: str) -> str:

@@ -6,6 +6,7 @@ Long format: one row is one problem; after `generate` one row is one sample of o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -41,6 +42,7 @@ COLUMNS: dict[str, Column] = {
     "model": Column(pa.string(), "model name and revision that wrote the trace"),
     "n_tokens": Column(pa.int32(), "tokens of the trace, counted by the engine that wrote it"),
     "n_prompt_tokens": Column(pa.int32(), "tokens of the prompt, counted by the engine"),
+    "temperature": Column(pa.float64(), "sampling temperature the trace was drawn at"),
     # verdict
     "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),
     "correct": Column(pa.bool_(), "true, false, or null where the verdict decides neither"),
@@ -64,6 +66,54 @@ COLUMNS: dict[str, Column] = {
     "pass_rate": Column(pa.float64(), "n_ok / n; null where n is 0"),
     "pass_rate_low": Column(pa.float64(), "lower end of the interval of pass_rate"),
     "pass_rate_high": Column(pa.float64(), "upper end of the interval of pass_rate"),
+    "score_mean": Column(pa.float64(), "mean of the scores of the problem's samples"),
+    "score_std": Column(pa.float64(), "their standard deviation, with the step's ddof; null where undefined"),
+    "score_max": Column(pa.float64(), "the largest of them"),
+    "cv": Column(pa.float64(), "score_std / score_mean; null where the mean is 0"),
+    "passed": Column(pa.bool_(), "whether the sample's own score is over the threshold of its category"),
+    "decision": Column(
+        pa.string(), "DeepDistill's tests in order: max_below_threshold, none_above_threshold, cv_low, or cv_high"
+    ),
+    "band": Column(pa.string(), "name of the band that the problem falls in; null where in none"),
+    "length_mean": Column(pa.float64(), "mean length of the problem's samples"),
+    "solved_by": Column(pa.list_(pa.string()), "models with at least one correct sample of the problem"),
+    "model_rates": Column(
+        pa.list_(
+            pa.struct(
+                [("model", pa.string()), ("n", pa.int32()), ("n_ok", pa.int32()), ("n_undecided", pa.int32()),
+                 ("pass_rate", pa.float64()), ("cv", pa.float64())]
+            )
+        ),
+        "the same numbers for each model by itself, by name",
+    ),
+    "n_asked": Column(pa.int32(), "samples that were asked for to grade the problem"),
+    "stopped": Column(pa.string(), "why no more samples were asked for: decided, or n (as many as allowed)"),
+    "judged_difficulty": Column(pa.float64(), "mean difficulty over the replies that could be read"),
+    "judged_n": Column(pa.int32(), "replies that could be read"),
+    "judged_std": Column(pa.float64(), "their standard deviation (ddof 0)"),
+    # likelihood of a given text under a model; a step's `name` stands before them: student_logprob_mean
+    "logprob_sum": Column(pa.float64(), "sum of the natural log-probabilities of the tokens scored"),
+    "logprob_mean": Column(pa.float64(), "their mean"),
+    "perplexity": Column(pa.float64(), "exp(-logprob_mean)"),
+    "n_scored": Column(pa.int32(), "tokens scored, by the scoring model's tokenizer"),
+    "score_truncated": Column(pa.bool_(), "true where the text did not fit the context: only its head was scored"),
+    "score_error": Column(pa.string(), "why nothing was scored; null where something was"),
+    "scored_by": Column(pa.string(), "model that scored, with its revision"),
+    "token_entropy": Column(pa.float64(), "mean entropy of the model's distribution at the tokens scored, in nats"),
+    "margin": Column(pa.float64(), "mean difference of the two largest probabilities at the tokens scored"),
+    "span_logprob_sum": Column(pa.list_(pa.float64()), "of each span: sum of its tokens' log-probabilities"),
+    "span_n_scored": Column(pa.list_(pa.int32()), "of each span: tokens scored"),
+    "reward": Column(pa.float64(), "number of the reward model: a logit, higher is better"),
+    "embedding": Column(pa.list_(pa.float32()), "vector of the text: mean of the model's last hidden states"),
+    # where a sentence comes from
+    "span_labels": Column(
+        pa.list_(pa.string()), "of each span: teacher, student, common; with a distilled model shared or boosted too"
+    ),
+    "n_teacher_spans": Column(pa.int32(), "spans that are much likelier under the teacher"),
+    "n_student_spans": Column(pa.int32(), "spans that are much likelier under the student"),
+    # quality marks
+    "flags": Column(pa.list_(pa.string()), "what speaks against the row, see `mark`; empty where nothing does"),
+    "flag_detail": Column(pa.string(), "JSON: the number or the text behind each flag"),
     # dedup and decontamination
     "cluster_id": Column(pa.string(), "row_id of the kept row of the duplicate cluster"),
     "dup_of": Column(pa.string(), "row_id of the row this one duplicates"),
@@ -82,6 +132,76 @@ COLUMNS: dict[str, Column] = {
     "verified": Column(pa.bool_(), "true where the rewrite was accepted"),
     "reject_reason": Column(pa.string(), "why the last rewrite was not accepted"),
     "n_attempts": Column(pa.int32(), "rewrites asked for"),
+    # pair: the row itself is the chosen side
+    "rejected_id": Column(pa.string(), "row_id of the rejected side of the pair"),
+    "rejected_trace": Column(pa.string(), "trace of the rejected side"),
+    "rejected_think": Column(pa.string(), "thinking part of the rejected side"),
+    "rejected_response": Column(pa.string(), "text of the rejected side after its thinking part"),
+    "rejected_finish_reason": Column(pa.string(), "finish_reason of the rejected side"),
+    "rejected_n_tokens": Column(pa.int32(), "tokens of the rejected side"),
+    "rejected_engine": Column(pa.string(), "engine that wrote the rejected side"),
+    "rejected_model": Column(pa.string(), "model that wrote the rejected side"),
+    "pair_differs": Column(pa.string(), "verdict where the sides have different ones, else the rule"),
+    "desirable": Column(pa.bool_(), "KTO: true for an answer to learn, false for one to avoid"),
+    "step_texts": Column(pa.list_(pa.string()), "steps of a trace, in order"),
+    "step_labels": Column(pa.list_(pa.bool_()), "of each step: true where it is right"),
+    # segment and splice (specs synthesis 1.3, 1.4)
+    "spans": Column(
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string())])),
+        "pieces of a text, in order and covering it; start and end in characters (Unicode code points)",
+    ),
+    "n_spans": Column(pa.int32(), "number of spans"),
+    "seg_ok": Column(pa.bool_(), "false where the pieces could not be found and the text is one span"),
+    "edit_log": Column(
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string()), ("text", pa.string())])),
+        "edits that made the text: replace characters start..end by text, one after the other",
+    ),
+    "cut_idx": Column(pa.int32(), "number of the span that was edited, from 0"),
+    "n_cuts": Column(pa.int32(), "rows made from the same parent, one for each place"),
+    # retro_search (names of specs core 4.5)
+    "trace_revised": Column(pa.string(), "the trace with the tails that rollouts gave it; the trace itself where none"),
+    "think_revised": Column(pa.string(), "thinking part of trace_revised"),
+    "answer_text_revised": Column(pa.string(), "text after the thinking part of trace_revised"),
+    "n_thoughts_before": Column(pa.int32(), "thoughts of the thinking before the search"),
+    "n_thoughts_after": Column(pa.int32(), "thoughts of the thinking after it"),
+    "n_steps_before": Column(pa.int32(), "steps (parts between empty lines) of the thinking before the search"),
+    "n_steps_after": Column(pa.int32(), "steps of the thinking after it"),
+    "tokens_before": Column(pa.int32(), "tokens of the thinking before the search, counted by the revising engine"),
+    "tokens_after": Column(pa.int32(), "tokens of the thinking after it, same tokenizer"),
+    "n_rollouts": Column(pa.int32(), "rollouts asked for"),
+    "n_correct_rollouts": Column(pa.int32(), "rollouts with the right answer"),
+    "n_accepted": Column(pa.int32(), "rollouts that replaced a tail"),
+    "accepted_positions": Column(pa.list_(pa.int32()), "thoughts (from 1) after which a tail was replaced, in order"),
+    "start_thought": Column(pa.int32(), "thought (from 1) after which the first rollout began"),
+    "revision_model": Column(pa.string(), "model that wrote the rollouts"),
+    "changed": Column(pa.bool_(), "whether any tail was replaced"),
+    "stop_reason": Column(pa.string(), "why the search ended, or why it did not begin"),
+    "ban_route": Column(pa.string(), "how switch words were kept out of a first step: bad_words or sampled"),
+    "tokens_spent": Column(pa.int32(), "tokens the rollouts generated, thrown-away ones included"),
+    "tokens_read": Column(pa.int32(), "prompt tokens of the rollouts' requests, prefixes included"),
+    "tokens_shared": Column(pa.int32(), "those of tokens_read that an engine with a prefix cache need not read again"),
+    "rollouts": Column(
+        pa.list_(
+            pa.struct(
+                [
+                    ("sweep", pa.int32()),
+                    ("position", pa.int32()),
+                    ("sample", pa.int32()),
+                    ("start", pa.int32()),
+                    ("text", pa.string()),
+                    ("verdict", pa.string()),
+                    ("reward", pa.float64()),
+                    ("steps_old", pa.int32()),
+                    ("steps_new", pa.int32()),
+                    ("tokens_old", pa.int32()),
+                    ("tokens_new", pa.int32()),
+                    ("accepted", pa.bool_()),
+                    ("why", pa.string()),
+                ]
+            )
+        ),
+        "every rollout in order: thought it begins after, text, verdict, remaining steps before and after, accepted",
+    ),
     # dropped rows
     "dropped_by": Column(pa.string(), "step that dropped the row"),
     "reason": Column(pa.string(), "reason code, from the step's own vocabulary"),
@@ -105,3 +225,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 def types(names: tuple[str, ...]) -> dict[str, pa.DataType]:
     """Return the Arrow type of each shared column in `names`. Raises KeyError for an unknown name."""
     return {name: COLUMNS[name].type for name in names}
+
+
+def put(table: pa.Table, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """Return the table with these columns; those it has already are replaced where they stand."""
+    for name, values in columns.items():
+        at = table.column_names.index(name) if name in table.column_names else -1
+        table = table.set_column(at, name, values) if at >= 0 else table.append_column(name, values)
+    return table

@@ -70,6 +70,8 @@ def _settings(settings: Iterable[Setting], fixed: dict[str, Any] | None = None) 
 def _setting(setting: Setting) -> dict[str, Any]:
     if setting.is_engine:
         value: dict[str, Any] = {"type": "string" if setting.required else ["string", "null"]}
+        if setting.many:
+            value = {"anyOf": [value, {"type": "array", "items": {"type": "string"}}]}
     else:
         value = _type(setting.type)
     if "$defs" in value or value.get("type") == "string":

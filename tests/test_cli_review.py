@@ -45,7 +45,7 @@ def test_hits_of_dropped_rows_and_of_rows_that_stayed(cli):
     code, out, err = cli("review", "runs/small")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "first: 2 hits, 1 rows convicted, 1 rows to review"
+    assert lines[0] == "first: 2 hits, 1 row convicted, 1 row to review"
     assert [line for line in lines if line.startswith("row ")][0].startswith("row copy (dropped)   item f1   ngram 1.0")
     assert "row kin (kept, to review)" in out
     assert f"  row   {ITEM[:-1]}\n  item  {ITEM[:-1]}" in out
@@ -66,6 +66,18 @@ def test_a_terminal_shows_both_sides_in_a_table(cli, monkeypatch):
     assert code == 0
     assert "bakery" in out
     assert "┃" in out or "│" in out
+
+
+def test_of_copies_the_difference_is_marked_and_of_paraphrases_what_is_shared():
+    from curator.cli.review import _marked
+
+    def words(text):
+        return {text.plain[s.start : s.end]: s.style for s in text.spans}
+
+    row, item = _marked(ITEM.replace("36", "37"), ITEM)
+    assert (words(row), words(item)) == ({"37": "bold red"}, {"36": "bold red"})
+    row, item = _marked("Before midday, the bakery has 14 trays.", ITEM)
+    assert words(row) == {"bakery": "bold", "14": "bold", "trays": "bold"}
 
 
 def test_nothing_to_review(cli):

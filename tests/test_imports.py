@@ -26,8 +26,11 @@ HELPERS = {
     "dap",
     "kernels",
     "contamination",
+    "difficulty",
     "near_dup",
+    "retro",
     "sandbox",
+    "spans",
     "verdicts",
     "engines.protocol",
 }
@@ -47,8 +50,10 @@ MAY: dict[str, set[str]] = {
     **dict.fromkeys(BUILD, {*HELPERS, *BUILD, "op", "engines"}),
     "curator": {"op", *BUILD},
     "run": {*HELPERS, *BUILD, "op", "engines", "table", "shards"},
-    "report": {*HELPERS, "op", "table", "pipeline", "run"},
-    "cli": {*HELPERS, *BUILD, "op", "engines", "table", "run", "export", "report", "curator"},
+    "barrier": {*HELPERS, "table"},
+    "teachers": {*HELPERS, "table", "barrier", "engines"},
+    "report": {*HELPERS, "op", "table", "pipeline", "run", "teachers"},
+    "cli": {*HELPERS, *BUILD, "op", "engines", "table", "run", "export", "report", "teachers", "curator"},
 }
 
 # (module, imported room) -> why it may.

@@ -58,6 +58,8 @@ def values(hint):
         return values(args[0])
     if origin in (typing.Union, types.UnionType):
         return st.one_of(*(values(a) for a in args))
+    if origin is tuple and args[-1] is not Ellipsis:
+        return st.tuples(*map(values, args))
     if origin is tuple:
         return st.lists(values(args[0]), max_size=3).map(tuple)
     if origin is list:
@@ -85,7 +87,9 @@ def pipelines(draw):
         chosen = {}
         for setting in op.settings:
             if setting.required or draw(st.booleans()):
-                chosen[setting.name] = draw(aliases if setting.is_engine else values(setting.type))
+                several = st.lists(aliases, min_size=1, unique=True).map(tuple)
+                one = st.one_of(aliases, several) if setting.many else aliases
+                chosen[setting.name] = draw(one if setting.is_engine else values(setting.type))
         try:
             chain = chain | getattr(cu, verb)(**chosen)
         except CheckError as e:  # a bound that the strategy does not know

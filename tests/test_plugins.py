@@ -54,6 +54,8 @@ def package(tmp_path, monkeypatch):
         "[curator.ops]\nshout = loud_reasoning:shout\nbroken = loud_reasoning:nothing\n"
     )
     monkeypatch.syspath_prepend(str(site))
+    for name in op.builtin_names():  # what is first imported while the copy stands would be lost with it
+        op.find(name)
     monkeypatch.setattr(op, "REGISTRY", dict(op.REGISTRY))
     monkeypatch.chdir(tmp_path)
     importlib.invalidate_caches()

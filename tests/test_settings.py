@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from curator.op import Setting
-from curator.settings import _as_json, _bind, _plainly, describe, find_secret, plain, typed
+from curator.settings import _UNSURE, _as_json, _bind, _plainly, describe, find_secret, plain, typed
 
 
 def setting(hint: Any, **more: Any) -> Setting:
@@ -144,24 +144,37 @@ def test_plain_refuses_what_yaml_cannot_say():
         plain({"f": print})
 
 
-HINTS = (str, int, bool, int | None, str | None, int | str, bool | int, float, float | None, str | list[str], Any)
+HINTS = (
+    str, int, bool, int | None, str | None, int | str, bool | int, float, float | None, int | float, str | list[str],
+    Any, Literal["a", "b"], Literal["a", "b"] | None, tuple[str, ...], str | tuple[str, ...], tuple[int, ...],
+    tuple[str, int], list[str] | None, list[Literal["a"]], dict[str, int], dict[str, float] | None, dict[str, Any],
+    dict[str, str] | str, frozenset[str], Annotated[int, at.Ge(1)], Annotated[float, at.Gt(0), at.Le(1)] | None,
+    Annotated[str, at.MinLen(2)],
+)  # fmt: skip
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.sampled_from("ab")
+KEYS = st.text(st.characters(), max_size=3)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(KEYS, SCALARS, max_size=3)
 
 
-@examples(st.sampled_from(HINTS), st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()))
+@examples(st.sampled_from(HINTS), VALUES | VALUES.map(lambda v: tuple(v) if isinstance(v, list) else v))
 def test_what_is_taken_without_asking_pydantic_is_what_pydantic_would_give(hint, value):
-    if not _plainly(hint, value):
+    sure = _plainly(hint, value)
+    if sure is _UNSURE:
         return
     try:
         found = TypeAdapter(hint).validate_json(_as_json(value), strict=True)
     except ValidationError:
         found = ValidationError
-    assert (found, type(found)) == (value, type(value))
+    assert (found, repr(found)) == (sure, repr(sure))  # repr: 1 is not 1.0, nor True
 
 
-def test_most_settings_are_taken_without_asking_pydantic():
-    assert _plainly(str | list[str], "a")
-    assert _plainly(int | None, 8)
-    assert _plainly(bool, True)
-    assert not _plainly(int, True)
-    assert not _plainly(float, 1)
-    assert not _plainly(str, "\ud800")
+@pytest.mark.parametrize(
+    ("hint", "given", "taken"),
+    [
+        (str | list[str], "a", "a"), (int | None, 8, 8), (bool, True, True), (float, 1, 1.0), (int, True, _UNSURE),
+        (str, "\ud800", _UNSURE), (tuple[str, ...], ["a"], ("a",)), (Annotated[int, at.Ge(1)], 0, _UNSURE),
+        (dict[str, int] | None, {"a": 1}, {"a": 1}), (Literal["a", "b"], "b", "b"), (Literal["a"], "c", _UNSURE),
+    ],
+)  # fmt: skip
+def test_most_settings_are_taken_without_asking_pydantic(hint, given, taken):
+    assert _plainly(hint, given) == taken

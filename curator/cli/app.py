@@ -144,6 +144,37 @@ def review(
 
 
 @app.command()
+def teachers(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Folder of a run, or Parquet files.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: teachers/")] = None,
+    step: Annotated[str | None, typer.Option(help="Step of the run; default: its verdicts, before any choice.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column that names the teacher; default engine, else model.")] = None,
+    rank: Annotated[str, typer.Option(help="Measure of the proxy ranking.")] = "verified_rate",
+    prices: Annotated[Path | None, typer.Option(metavar="FILE", help="Price file, for yield per dollar.")] = None,
+    student: Annotated[str, typer.Option(help="Name of the score step of the student.")] = "student",
+    min_cover: Annotated[float, typer.Option(min=0, max=1, help="Share of problems a ranked teacher has.")] = 0.9,
+    correct: Annotated[str, typer.Option(help="Column with the verdict, true, false or null.")] = "correct",
+    problem: Annotated[str, typer.Option(help="Column that names the problem.")] = "problem_id",
+    smoke: Annotated[Path | None, typer.Option(metavar="FILE", help="Scores of students trained elsewhere.")] = None,
+    train: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Trains and measures a student: {corpus} in, {result} out.")
+    ] = None,
+    corpora: Annotated[bool, typer.Option("--corpora", help="Write a corpus a teacher, to train by hand.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one training may take.")] = 86_400.0,
+) -> None:
+    """Compare teachers on the same problems; without a smoke test the ranking is a proxy."""
+    from curator.cli import teachers as page
+
+    options = {
+        "by": by, "correct": correct, "problem": problem, "student": student, "min_cover": min_cover, "prices": prices,
+        "measure": rank, "smoke": smoke, "train": train, "corpora": corpora, "timeout": timeout,
+    }  # fmt: skip
+    page.teachers(source, out, step, options)
+
+
+@app.command()
 def report(folder: RunFolder) -> None:
     """Print the report of a run, and write it as one HTML page into its folder."""
     from curator.cli import runs

@@ -24,6 +24,9 @@ FACTS = (
 )
 
 
+ALIKE = 0.7  # of the words of both; from there on what differs is marked, below what is shared
+
+
 class Hit(NamedTuple):
     """One hit of one row: the evidence of `decontaminate`, the row's id, and whether the row was dropped."""
 
@@ -90,7 +93,7 @@ def _list(told: str) -> list[dict[str, Any]]:
 def _benchmark(name: str, found: Sequence[Hit], limit: int, *, convicted: bool) -> None:
     rows = len({h.row_id for h in found if h.evidence.get("convicted")})
     others = len({h.row_id for h in found}) - rows
-    line(f"{name}: {len(found):,} hits, {rows:,} rows convicted, {others:,} rows to review")
+    line(f"{name}: {_count(len(found), 'hit')}, {_count(rows, 'row')} convicted, {_count(others, 'row')} to review")
     shown = [h for h in found if h.evidence.get("convicted") or not convicted]
     shown.sort(key=lambda h: (not h.evidence.get("convicted"), -float(h.evidence.get("score") or 0), h.row_id))
     for hit in shown[:limit]:
@@ -122,17 +125,31 @@ def _fact(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _marked(here: str, there: str) -> tuple[Any, Any]:
-    """Return both texts with the words that both have in bold; Text, because values of rows are not mark-up."""
+    """Return both texts with what the eye should find: of copies the words that differ, else the words they share.
+
+    Text, because values of rows are not mark-up. Words of nearly every problem are not marked as shared.
+    """
     import re
 
     from rich.text import Text
 
-    both = {w.lower() for w in re.findall(r"\w+", here)} & {w.lower() for w in re.findall(r"\w+", there)}
+    from curator.contamination.problem import COMMON_WORDS
+
+    mine, theirs = ({w.lower() for w in re.findall(r"\w+", text)} for text in (here, there))
+    both = mine & theirs
+    copies = len(both) >= ALIKE * len(mine | theirs)
+    shared = both - set(COMMON_WORDS.split())
     texts = []
     for text in (here, there):
         shown = Text()
         for part in re.findall(r"\w+|\W+", "".join(c if c.isprintable() else " " for c in text)):
-            shown.append(part, "bold" if part.lower() in both else "")
+            word = part.lower()
+            differs = copies and part[0].isalnum() and word not in both
+            shown.append(part, "bold red" if differs else "bold" if not copies and word in shared else "")
         texts.append(shown)
     return texts[0], texts[1]

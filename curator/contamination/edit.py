@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from curator.contamination.evidence import Hit, Item
@@ -24,12 +25,15 @@ class EditIndex:
     def __init__(self, items: Sequence[Item], ratio: float, *, latex: bool) -> None:
         self.items, self.ratio = items, ratio
         self._chain = chain(["nfkc", "lower", "whitespace", *(["latex"] if latex else [])])
-        texts = [normalise(body(item.text), self._chain) for item in items]
+        self._questions = [body(item.text) for item in items]
+        texts = [normalise(q, self._chain) for q in self._questions]
         self._order = sorted(range(len(items)), key=lambda k: (len(texts[k]), k))
         self._texts = [texts[k] for k in self._order]
         self._counts = edits.count(self._texts)
-        self._problems = [read(body(item.text)) for item in items]
-        self._weight = Weights(self._problems)
+
+    @cached_property
+    def _weight(self) -> Weights:
+        return Weights(self._questions)
 
     def hits(self, array: Any, *, numbers: bool) -> Iterator[Hit]:
         """Return the items that each row of a text column nearly equals, those with other numbers not convicted."""
@@ -45,6 +49,6 @@ class EditIndex:
                 k = self._order[at]
                 barred = None
                 if numbers and texts[row] != self._texts[at]:
-                    barred = compare(self._problems[k], read(questions[row]), self._weight).barred
+                    barred = compare(read(self._questions[k]), read(questions[row]), self._weight).barred
                 facts = {"barred": barred} if barred else {}
-                yield Hit(row, k, "edit", ratio, not barred, facts, [(questions[row], body(self.items[k].text))])
+                yield Hit(row, k, "edit", ratio, not barred, facts, [(questions[row], self._questions[k])])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from curator.contamination.evidence import Hit, Item
-from curator.contamination.problem import body, contradiction, read
+from curator.contamination.evidence import TOLD, Hit, Item
+from curator.contamination.problem import Signs, body, contradiction, signs
 from curator.contamination.tokens import Rule, Tokens, split
 from curator.fold import normalise
 from curator.kernels import ngrams, shares
@@ -45,7 +46,8 @@ class Convicts(NamedTuple):
 class NgramIndex:
     """All items, findable by runs of `n` tokens; items shorter than that by the whole of them.
 
-    `tokens`: of the items. `keys`: uint64[grams], sorted; `where` and `place`: the item and the place of each gram.
+    `tokens`: of the items. `runs`: of `n` tokens and of whole short items; `where` and `place`: the item of each run
+    and its place there.
     """
 
     def __init__(self, items: Sequence[Item], n: int, rule: Rule = "word", *, latex: bool = True) -> None:
@@ -53,10 +55,9 @@ class NgramIndex:
         self.tokens = split(pa.array([i.text for i in items], pa.large_string()), rule, latex=latex, places=True)
         self._of = np.repeat(np.arange(len(items)), np.diff(self.tokens.ends))  # the item of each token
         self._count_items()
-        self._flags = _flags(self.tokens)
-        self._before = _running(self.weights(self.tokens.hashes), self.tokens.ends)
-        self._long()
-        self._short()
+        self._measured = _measured(self.tokens, self.weights(self.tokens.hashes))
+        self._signs: dict[int, Signs] = {}
+        self._find_runs()
 
     def weights(self, tokens: Any) -> Any:
         """Return the rarity of each token: log of items over items that hold it. What every item says weighs little."""
@@ -76,75 +77,82 @@ class NgramIndex:
         starts = np.flatnonzero(first)
         self._held = np.add.reduceat(fresh.astype(np.int64), starts) if len(starts) else starts
 
-    def _long(self) -> None:
-        """Sort the grams that lie in one item."""
-        key = ngrams.grams(self.tokens.hashes, self.n)
+    def _find_runs(self) -> None:
+        """Sort the runs of n tokens that lie in one item, and the whole of each item that is shorter."""
+        key, sizes = ngrams.grams(self.tokens.hashes, self.n), np.diff(self.tokens.ends)
         at = np.arange(len(key))
         at = at[at + self.n <= self.tokens.ends[self._of[at] + 1]]
-        order = at[np.argsort(key[at], kind="stable")]
-        self.keys, self.where = key[order], self._of[order]
-        self.place = order - self.tokens.ends[self.where]
-        self.table = ngrams.table_of(self.keys)
+        few = np.flatnonzero((sizes > 0) & (sizes < self.n))
+        firsts, lengths = self.tokens.ends[few], sizes[few]
+        alone = np.array([len(self._asked(self.items[k].text)) < EXACT_BELOW for k in few.tolist()], bool)
 
-    def _short(self) -> None:
-        """Group items shorter than n tokens: (tokens, whether the whole row must equal it) -> hash -> items."""
-        self.short: dict[tuple[int, bool], dict[int, list[int]]] = {}
-        sizes = np.diff(self.tokens.ends)
-        for k in np.flatnonzero((sizes > 0) & (sizes < self.n)).tolist():
-            length = int(sizes[k])
-            (key,) = ngrams.grams(self.tokens.hashes[self.tokens.ends[k] : self.tokens.ends[k + 1]], length)
-            alone = len(self._asked(self.items[k].text)) < EXACT_BELOW
-            self.short.setdefault((length, alone), {}).setdefault(int(key), []).append(k)
-        self._tables = {
-            at: ngrams.table_of(np.sort(np.array(list(keys), np.uint64))) for at, keys in self.short.items()
-        }
+        def beginning(of: int | None) -> Any:
+            some = [(f, of or s) for f, s, a in zip(firsts, lengths, alone, strict=True) if not (of and a)]
+            return np.array([ngrams.grams(self.tokens.hashes[f : f + s], s)[0] for f, s in some], np.uint64)
+
+        keys = np.r_[key[at], beginning(None)]
+        order = np.argsort(keys, kind="stable")
+        at, sizes = np.r_[at, firsts][order], np.r_[np.full(len(at), self.n), lengths * (1 - 2 * alone)][order]
+        self.where = self._of[at]
+        self.place = at - self.tokens.ends[self.where]
+        self.runs = ngrams.runs(keys[order], sizes, self.n, beginning)
 
     def _asked(self, text: str) -> list[str]:
         return with_operators(normalise(text, ("latex",)) if self.latex else text)
 
+    @cached_property
+    def _rank(self) -> Any:
+        """int64[items]: the place of each item in their order, which breaks ties."""
+        rank = np.empty(len(self.items), np.int64)
+        rank[sorted(range(len(self.items)), key=self.items.__getitem__)] = np.arange(len(self.items))
+        return rank
+
     def hits(self, array: Any, convicts: Convicts) -> list[Hit]:
-        """Return what each row of a text column shares with the items, by row."""
+        """Return what each row of a text column shares with the items, by row; of a row no more than are told."""
         tokens = split(array, self.rule, latex=self.latex)
-        rows = np.flatnonzero(self.candidates(tokens))
-        if not len(rows):
+        found = ngrams.pairs(tokens.hashes, tokens.ends, self.n, self.runs)
+        if not len(found):
             return []
+        rows, found[:, 0] = np.unique(found[:, 0], return_inverse=True)
         near = split(array.take(pa.array(rows)), self.rule, latex=self.latex, places=True)
-        found = [*self._short_hits(near), *self._long_hits(near, convicts)]
-        return [hit._replace(row=int(rows[hit.row])) for hit in sorted(found, key=lambda h: h.row)]
+        short = self.runs.sizes[found[:, 2]] != self.n
+        hits = [*self._short_hits(near, found[short]), *self._long_hits(near, found[~short], convicts)]
+        return [hit._replace(row=int(rows[hit.row])) for hit in sorted(hits, key=lambda h: h.row)]
 
-    def candidates(self, tokens: Tokens) -> Any:
-        """Return bool[rows]: rows that share a run with some item; the hot path, all compiled."""
-        hit = np.zeros(len(tokens.ends) - 1, bool)
-        ngrams.mark_rows(tokens.hashes, tokens.ends, self.n, self.table, hit)
-        sizes = np.diff(tokens.ends)
-        for (length, alone), table in self._tables.items():
-            shut = hit | (sizes != length) if alone else hit.copy()  # rows that need not be looked at count as found
-            was = shut.copy()
-            ngrams.mark_rows(tokens.hashes, tokens.ends, length, table, shut)
-            hit |= shut & ~was
-        return hit
-
-    def _long_hits(self, near: Tokens, convicts: Convicts) -> Iterator[Hit]:
-        found = ngrams.pairs(near.hashes, near.ends, self.n, self.table, self.keys)
+    def _long_hits(self, near: Tokens, found: Any, convicts: Convicts) -> Iterator[Hit]:
         if not len(found):
             return
         row, place, item, other = found[:, 0], found[:, 1], self.where[found[:, 2]], self.place[found[:, 2]]
         order = np.lexsort((place, other - place, item, row))
         row, place, item, other = row[order], place[order], item[order], other[order]
         fresh = np.flatnonzero(np.r_[True, (row[1:] != row[:-1]) | (item[1:] != item[:-1])])
+        groups = np.r_[fresh, len(row)]
+        row_of, item_of = row[fresh], item[fresh]
         measured, runs = np.empty((len(fresh), 4)), np.empty((len(fresh), shares.TOP, 3), np.int64)
+        scratch = np.empty((int(np.diff(groups).max()), 3), np.int64)
+        seen = np.full(max(int(np.diff(t.ends).max()) for t in (near, self.tokens)), -1)
         shares.measure(
-            np.r_[fresh, len(row)], place, other, row[fresh], item[fresh], self.n,
-            near.hashes, near.ends, _flags(near), _running(self.weights(near.hashes), near.ends),
-            self.tokens.hashes, self.tokens.ends, self._flags, self._before, measured, runs,
+            groups, place, other, row_of, item_of, self.n,
+            *_measured(near, self.weights(near.hashes)), *self._measured, measured, runs, scratch, seen,
         )  # fmt: skip
-        guilty = convicts(measured)
-        for k in np.flatnonzero(measured[:, 0] >= 0).tolist():
-            at, of = int(row[fresh[k]]), int(item[fresh[k]])
+        guilty, barred = convicts(measured), dict[int, str]()
+        if convicts.numbers:
+            said = {k: self._barred(near, int(row_of[k]), int(item_of[k])) for k in np.flatnonzero(guilty).tolist()}
+            barred = {k: why for k, why in said.items() if why}
+            guilty[list(barred)] = False
+        for k in self._told(row_of, item_of, measured, guilty).tolist():
+            at, of = int(row_of[k]), int(item_of[k])
             spans = [(_slice(near, at, i, m), _slice(self.tokens, of, j, m)) for i, j, m in runs[k].tolist() if m]
-            hit = _hit(at, of, "ngram", measured[k].tolist(), bool(guilty[k]), spans)
-            barred = self._barred(near, at, of) if guilty[k] and convicts.numbers else None
-            yield hit._replace(convicted=False, facts={**hit.facts, "barred": barred}) if barred else hit
+            more = {"barred": barred[k]} if k in barred else {}
+            facts = {**_facts(measured[k].tolist()), **more}
+            yield Hit(at, of, "ngram", float(_score(measured[k])), bool(guilty[k]), facts, spans)
+
+    def _told(self, row: Any, item: Any, measured: Any, guilty: Any) -> Any:
+        """Return the pairs that a row's evidence tells: convicting ones first, then the best."""
+        order = np.lexsort((self._rank[item], -_score(measured), ~guilty, row))
+        order = order[measured[order, 0] >= 0]
+        ordered = row[order]
+        return order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < TOLD]
 
     def _barred(self, near: Tokens, row: int, item: int) -> str | None:
         """Return why a row of about the item's size is another problem; a longer text may hold the item."""
@@ -152,18 +160,17 @@ class NgramIndex:
         if size > WHOLE * its:
             return None
         text = near.text(row).decode("utf-8", "replace")
-        return contradiction(read(body(self.items[item].text)), read(body(text)))
+        if item not in self._signs:
+            self._signs[item] = signs(body(self.items[item].text))
+        return contradiction(self._signs[item], signs(body(text)))
 
-    def _short_hits(self, near: Tokens) -> Iterator[Hit]:
-        for (length, alone), items in self.short.items():
-            table = self._tables[length, alone]
-            keys = np.sort(np.array(list(items), np.uint64))
-            for row, place, at in ngrams.pairs(near.hashes, near.ends, length, table, keys).tolist():
-                for k in items[int(keys[at])]:
-                    if self._whole(near, row, place, k, alone=alone):
-                        size = int(near.ends[row + 1] - near.ends[row])
-                        spans = [(_slice(near, row, place, length), _slice(self.tokens, k, 0, length))]
-                        yield _hit(row, k, "whole_item", [1.0, length / size, 1.0, 1.0], True, spans)
+    def _short_hits(self, near: Tokens, found: Any) -> Iterator[Hit]:
+        for row, place, at in found.tolist():
+            k, length = int(self.where[at]), abs(int(self.runs.sizes[at]))
+            if self._whole(near, row, place, k, alone=self.runs.sizes[at] < 0):
+                size = int(near.ends[row + 1] - near.ends[row])
+                spans = [(_slice(near, row, place, length), _slice(self.tokens, k, 0, length))]
+                yield Hit(row, k, "whole_item", 1.0, True, _facts([1.0, length / size, 1.0, 1.0]), spans)
 
     def _whole(self, near: Tokens, row: int, place: int, k: int, *, alone: bool) -> bool:
         """Return whether the item stands in the row, and is not the beginning or the end of a longer formula."""
@@ -185,14 +192,14 @@ class NgramIndex:
         return not _GOES_ON.match(after) and not _CAME_FROM.search(before)
 
 
-def _hit(row: int, item: int, method: str, found: list[float], guilty: bool, spans: list[tuple[str, str]]) -> Hit:  # noqa: FBT001
-    of_item, of_row, item_numbers, row_numbers = found
-    facts = {
-        "item_share": round(of_item, 4), "row_share": round(of_row, 4),
-        "item_numbers": None if item_numbers != item_numbers else round(item_numbers, 4),
-        "row_numbers": None if row_numbers != row_numbers else round(row_numbers, 4),
-    }  # fmt: skip
-    return Hit(row, item, method, min(1.0, max(of_item, of_row)), guilty, facts, spans)
+def _score(measured: Any) -> Any:
+    return np.minimum(1.0, np.maximum(measured[..., 0], measured[..., 1]))
+
+
+def _facts(measured: Sequence[float]) -> dict[str, Any]:
+    """Return what evidence says of shares; None where there are no numbers."""
+    names = ("item_share", "row_share", "item_numbers", "row_numbers")
+    return {k: None if v != v else round(v, 4) for k, v in zip(names, measured, strict=True)}
 
 
 def _slice(tokens: Tokens, row: int, first: int, length: int) -> str:
@@ -202,6 +209,11 @@ def _slice(tokens: Tokens, row: int, first: int, length: int) -> str:
     return bytes(data).decode("utf-8", "replace")
 
 
+def _measured(tokens: Tokens, weights: Any) -> tuple[Any, ...]:
+    """Return what `shares.measure` asks of each side."""
+    return tokens.hashes, tokens.ends, weights, *shares.numbers_of(tokens.hashes, tokens.ends, _flags(tokens))
+
+
 def _flags(tokens: Tokens) -> Any:
     """Return uint8[tokens]: 1 where a token holds a digit of any script."""
     out = np.zeros(len(tokens.hashes), np.uint8)
@@ -209,10 +221,4 @@ def _flags(tokens: Tokens) -> Any:
     rows = np.searchsorted(tokens.ends, np.flatnonzero(out == 2), "right") - 1
     for row, at in zip(rows.tolist(), np.flatnonzero(out == 2).tolist(), strict=True):
         out[at] = bool(_DIGIT.search(_slice(tokens, row, at - int(tokens.ends[row]), 1)))
-    return out
-
-
-def _running(weights: Any, ends: Any) -> Any:
-    out = np.empty(len(weights) + len(ends) - 1)
-    shares.running(weights, ends, out)
     return out

@@ -43,35 +43,62 @@ MARGIN = 0.01  # of the compiled search: it reads `Question:` as a word, and byt
 _COMMON = frozenset(w[:STEM] for w in COMMON_WORDS.split())
 
 
+def hash_of(feature: str) -> int:
+    """Return the hash that `kernels.features` gives to a feature: a stem, or `#value`."""
+    from curator.kernels.features import hash_bytes
+
+    if feature.startswith("#"):
+        value = feature[1:]
+        return hash_bytes((f"0{value}" if value.startswith(".") else value).encode(), number=True)
+    return hash_bytes(feature.encode()[:STEM], number=False)
+
+
 def _spelled() -> dict[str, str]:
     return {word: "" if word in NO_NUMBER else value for word, value in NUMBER_WORDS.items()}
 
 
 class Weights:
-    """Rarity of features among items: log of (items + prior) over (items that hold it + what the prior expects)."""
+    """Rarity of features among texts: log of (texts + prior) over (texts that hold it + what the prior expects).
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.items = len(problems)
-        self.held: Counter[str] = Counter()
+    Args:
+        texts: the questions of the items.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        from curator.kernels.features import number_words, read_texts
+
+        self.items = len(texts)
+        self.spelled = number_words(_spelled())
+        self.features = read_texts(texts, self.spelled)  # compiled: reading all items in Python would take a second
+        self.keys, self.which, self.held = np.unique(self.features.hashes, return_inverse=True, return_counts=True)
+        self._held = dict(zip(self.keys.tolist(), self.held.tolist(), strict=True))
         self._known: dict[str, float] = {}
-        for problem in problems:
-            self.held.update(problem.features)
 
     def __call__(self, feature: str) -> float:
         """Return the weight of a feature, in nats."""
-        if feature in self._known:
-            return self._known[feature]
-        weight = self._weigh(feature)
-        if self.held[feature]:
-            self._known[feature] = weight
-        return weight
+        if feature not in self._known:
+            self._known[feature] = self._weigh(feature)
+        return self._known[feature]
 
     def _weigh(self, feature: str) -> float:
         if feature.startswith("#"):
             kind = "common number" if feature[1:] in COMMON_NUMBERS else "number"
         else:
             kind = "common word" if feature in _COMMON else "word"
-        return math.log((self.items + PRIOR + 1) / (self.held[feature] + PRIOR * PRIOR_SHARE[kind] + 0.5))
+        held = self._held.get(hash_of(feature), 0)
+        return math.log((self.items + PRIOR + 1) / (held + PRIOR * PRIOR_SHARE[kind] + 0.5))
+
+    def of_hashes(self, held: Any, numbers: Any, hashes: Any) -> Any:
+        """Return float64[features] for how many items hold each, whether it is a number, and its hash."""
+        words = np.array([hash_of(w) for w in sorted(_COMMON)], np.uint64)
+        values = np.array([hash_of(f"#{v}") for v in COMMON_NUMBERS], np.uint64)
+        common = np.where(numbers, np.isin(hashes, values), np.isin(hashes, words))
+        share = np.where(
+            numbers,
+            np.where(common, PRIOR_SHARE["common number"], PRIOR_SHARE["number"]),
+            np.where(common, PRIOR_SHARE["common word"], PRIOR_SHARE["word"]),
+        )
+        return np.log((self.items + PRIOR + 1) / (held + PRIOR * share + 0.5))
 
 
 class Likeness(NamedTuple):
@@ -131,11 +158,12 @@ def _barred(
     mine, theirs = Counter(item.sequence), Counter(row.sequence)
     if all(extra) or all(words) or (mine - theirs and theirs - mine):
         return "other numbers"
-    if other := contradiction(item, row):
+    if other := contradiction(item.signs, row.signs):
         return other
-    if item.formal or row.formal:
-        signs = 2 * (item.formula & row.formula).total() / max(1, item.formula.total() + row.formula.total())
-        if any(extra) or order < FORMULA_ORDER or (signs < FORMULA and item.formula != row.formula):
+    if item.signs.formal or row.signs.formal:
+        one, other_ = item.signs.formula, row.signs.formula
+        agree = 2 * (one & other_).total() / max(1, one.total() + other_.total())
+        if any(extra) or order < FORMULA_ORDER or (agree < FORMULA and one != other_):
             return "another formula"
     if (extra[0] | extra[1]) - {"1"}:
         return "a number more"
@@ -163,22 +191,14 @@ class ParaphraseIndex:
         from curator.kernels.likeness import Search
 
         self.items = items
-        self.problems = [read(body(item.text)) for item in items]
-        self.weight = Weights(self.problems)
-        self._search = Search([body(i.text) for i in items], self._weights_of, _spelled())
+        self._questions = [body(item.text) for item in items]
+        self.weight = Weights(self._questions)
+        w = self.weight
+        self._search = Search(w.features, w.keys, w.which, w.held, w.of_hashes, w.spelled)
 
-    def _weights_of(self, held: Any, numbers: Any, hashes: Any) -> Any:
-        """Return float64[features] for how many items hold each, whether it is a number, and its hash."""
-        from curator.kernels.features import read_texts
-
-        words, values = (read_texts([" ".join(t)]).hashes for t in (COMMON_WORDS.split(), COMMON_NUMBERS))
-        common = np.where(numbers, np.isin(hashes, values), np.isin(hashes, words))
-        share = np.where(
-            numbers,
-            np.where(common, PRIOR_SHARE["common number"], PRIOR_SHARE["number"]),
-            np.where(common, PRIOR_SHARE["common word"], PRIOR_SHARE["word"]),
-        )
-        return np.log((len(self.items) + PRIOR + 1) / (held + PRIOR * share + 0.5))
+    def problem(self, item: int) -> Problem:
+        """Return an item, taken apart; most never need to be."""
+        return read(self._questions[item])
 
     def candidates(self, array: Any, floor: float, *, numbers: bool) -> Any:
         """Return int64[pairs, 2]: row and item of all pairs whose similarity may reach `floor`."""
@@ -196,13 +216,13 @@ class ParaphraseIndex:
         texts: Mapping[int, str] = dict(zip(rows.tolist(), array.take(pa.array(rows)).to_pylist(), strict=True))
         for row, item in pairs.tolist():
             question = body(str(texts[row]))
-            likeness = compare(self.problems[item], read(question), self.weight, numbers=numbers)
+            likeness = compare(self.problem(item), read(question), self.weight, numbers=numbers)
             if likeness.similarity >= SIMILARITY and likeness.shared >= SHARED and likeness.barred is None:
                 facts = {
                     "needed": round(likeness.needed, 4), "shared": list(likeness.common),
                     "weight": round(likeness.shared, 1),
                 }  # fmt: skip
-                spans = [(question, body(self.items[item].text))]
+                spans = [(question, self._questions[item])]
                 yield Hit(row, item, "paraphrase", likeness.similarity, likeness.convicted, facts, spans)
 
     def similar(self, array: Any, floor: float) -> Iterator[tuple[int, int, float]]:
@@ -210,6 +230,6 @@ class ParaphraseIndex:
         pairs = self.candidates(array, floor, numbers=False)
         texts = array.to_pylist()
         for row, item in pairs.tolist():
-            likeness = compare(self.problems[item], read(body(str(texts[row]))), self.weight, numbers=False)
+            likeness = compare(self.problem(item), read(body(str(texts[row]))), self.weight, numbers=False)
             if likeness.similarity >= floor:
                 yield row, item, likeness.similarity

@@ -54,11 +54,23 @@ _FORMULA = re.compile(r"\\[a-zA-Z]{2,}|[=^]|\d\s*[+*×]\s*\d")
 _SIGN = re.compile(r"\\[a-zA-Z]+|[+*^=<>!|×÷·≤≥≠√±]|-(?=\s?[\d\\a-z(]\b)|/(?=\s?\d)")
 _MATHS = re.compile(r"\$[^$]*\$|\\\[.*?\\\]|\\\(.*?\\\)", re.DOTALL)
 _VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{1,4}(?![a-zA-Z])")
-_SPACING = (
+SPACING = (
     "left right displaystyle textstyle quad qquad text mathrm mathbf textbf operatorname begin end align aligned "
     "cases array limits dots ldots cdots"
 )
+_SPACING = frozenset(SPACING.split())
 _ALIKE = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\leq": "\\le", "\\geq": "\\ge"}
+
+
+class Signs(NamedTuple):
+    """What tells two problems of nearly the same words apart.
+
+    `capitals`: words in capitals. `formula`: operators, commands and variables. `formal`: whether there is a formula.
+    """
+
+    capitals: frozenset[str]
+    formula: Counter[str]
+    formal: bool
 
 
 class Problem(NamedTuple):
@@ -66,7 +78,6 @@ class Problem(NamedTuple):
 
     `digits`: values written in digits. `spelled`: values written in words ("twice" is 2). `sequence`: all, in order.
     `stems`: first letters of the other words. `names`: stems seen only as capitalised words within sentences.
-    `capitals`: words in capitals. `formula`: operators, commands and variables. `formal`: whether there is a formula.
     """
 
     digits: frozenset[str]
@@ -74,9 +85,7 @@ class Problem(NamedTuple):
     sequence: tuple[str, ...]
     stems: frozenset[str]
     names: frozenset[str]
-    capitals: frozenset[str]
-    formula: Counter[str]
-    formal: bool
+    signs: Signs
 
     @property
     def features(self) -> frozenset[str]:
@@ -118,12 +127,17 @@ def read(text: str) -> Problem:
                 stems.add(word[:STEM])
     names = {name.lower()[:STEM] for name in _NAME.findall(text)} - lower
     return Problem(
-        frozenset(digits), frozenset(spelled), tuple(sequence), frozenset(stems), frozenset(names),
-        frozenset(_CAPITALS.findall(text)), _formula(text), bool(_FORMULA.search(text)),
+        frozenset(digits), frozenset(spelled), tuple(sequence), frozenset(stems), frozenset(names), signs(text)
     )  # fmt: skip
 
 
-def contradiction(item: Problem, row: Problem) -> str | None:
+def signs(text: str) -> Signs:
+    """Return the labels and the formulas of a problem."""
+    formal = bool(_FORMULA.search(text))
+    return Signs(frozenset(_CAPITALS.findall(text)), _formula(text, formal=formal), formal)
+
+
+def contradiction(item: Signs, row: Signs) -> str | None:
     """Return why two problems of nearly the same words are not one, or None: each has a label or sign too many."""
     if item.capitals - row.capitals and row.capitals - item.capitals:
         return "other labels"
@@ -139,13 +153,9 @@ def _plain(number: str) -> str:
     return number.lstrip("0") or "0"
 
 
-def _formula(text: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for m in _SIGN.finditer(text):
-        sign = _ALIKE.get(m[0], m[0])
-        if sign[1:] not in _SPACING.split():
-            found[sign] += 1
-    if _FORMULA.search(text):
+def _formula(text: str, *, formal: bool) -> Counter[str]:
+    found = Counter(_ALIKE.get(sign, sign) for sign in _SIGN.findall(text) if sign[1:] not in _SPACING)
+    if formal:
         for maths in _MATHS.findall(text):
             found.update(_VARIABLE.findall(maths))
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from curator.kernels import pieces
+from curator.kernels.commands import NO_COMMANDS, Commands, commands
 from curator.kernels.words import text_buffers, words
 
 Rule = Literal["word", "whitespace", "char"]
@@ -55,11 +55,7 @@ def split(array: Any, rule: Rule = "word", *, latex: bool = True, places: bool =
     data, offsets = text_buffers(array)
     if rule != "word":
         return Tokens(*pieces.pieces(data, offsets, joined=rule == "whitespace"), data, offsets)
-    commands = latex and bool((data[int(offsets[0]) : int(offsets[-1])] == 92).any())
-    found = words(data, offsets, FOLDING, places=places or commands)
-    if commands:
-        count = pieces.swap_commands(data, offsets, *_commands(), *found)
-        found = found._replace(hashes=found.hashes[:count], starts=found.starts[:count], stops=found.stops[:count])
+    found = words(data, offsets, FOLDING, places=places, swap=_commands() if latex else NO_COMMANDS)
     return Tokens(*found, data, offsets)
 
 
@@ -70,8 +66,7 @@ def hash_of(word: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _commands() -> tuple[Any, Any]:
+def _commands() -> Commands:
     put = {hash_of(name): 0 for name in LAYOUT.split()}
     put |= {hash_of(name): hash_of(same) if same else 0 for name, same in SAME.items()}
-    names = sorted(put)
-    return np.array(names, np.uint64), np.array([put[name] for name in names], np.uint64)
+    return commands(put)

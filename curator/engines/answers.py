@@ -50,9 +50,11 @@ def sample_keys(head: bytes, request: Request) -> list[bytes]:
     return out
 
 
-def score_key(identity: Mapping[str, str], request: Request, text: str) -> bytes:
-    """Return the key of the score of `text` as the answer to the messages of `request`."""
-    body = [identity, "score", [[m.role, m.content] for m in request.messages], text]
+def score_key(
+    identity: Mapping[str, str], request: Request, text: str, also: frozenset[str] = frozenset(), what: str = "score"
+) -> bytes:
+    """Return the key of the score of `text` as the answer to the messages of `request`. `what`: score or embed."""
+    body = [identity, what, [[m.role, m.content] for m in request.messages], text, *sorted(also)]
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()[:16]
 
 
@@ -78,12 +80,20 @@ def unpack(p: Mapping[str, Any]) -> Completion:
 
 def pack_score(s: TextScore, engine: str, model: str) -> dict[str, Any]:
     """Return a score as the payload of a record."""
-    return {
+    out: dict[str, Any] = {
         "score": s.logprobs, "tokens": s.tokens, "offsets": s.offsets, "truncated": s.truncated,
         "engine": engine, "model": model, "at": int(time.time()),
     }  # fmt: skip
+    if s.entropies is not None:
+        out["entropies"] = s.entropies
+    if s.margins is not None:
+        out["margins"] = s.margins
+    return out
 
 
 def unpack_score(p: Mapping[str, Any]) -> TextScore:
     """Return the score of a payload."""
-    return TextScore(tuple(p["tokens"]), tuple(p["score"]), tuple(p["offsets"]), p["truncated"])
+    entropies, margins = (None if p.get(name) is None else tuple(p[name]) for name in ("entropies", "margins"))
+    return TextScore(
+        tuple(p["tokens"]), tuple(p["score"]), tuple(p["offsets"]), p["truncated"], entropies, margins
+    )

@@ -14,6 +14,15 @@ DEFAULT_PRICES = Path(__file__).with_name("prices.yaml")
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What the user allows. `error_share`: part of the samples asked that may fail before the step stops."""
+
+    max_tokens_total: int | None = None
+    max_cost: float | None = None
+    error_share: float = 0.1
+
+
+@dataclass(frozen=True)
 class Price:
     """Dollars per million tokens. `version`: of the price file it comes from."""
 

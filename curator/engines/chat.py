@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curator.engines.protocol import Message, Request
+from curator.engines.forward import Told
+from curator.engines.protocol import Message, Request, TextScore
 from curator.errors import EngineError
 from curator.text import THINK_OPEN
 
@@ -20,6 +22,7 @@ class Chat:
 
     def __init__(self, tokenizer: Any, alias: str) -> None:
         self.tokenizer, self._alias = tokenizer, alias
+        self._pieces: dict[int, str] = {}
 
     def prompt(self, messages: Sequence[Message], prefix: str = "") -> list[int]:
         """Return the ids of the rendered conversation up to where the assistant writes, and of `prefix` after it.
@@ -46,6 +49,18 @@ class Chat:
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 
+    def to_score(self, messages: Sequence[Message], text: str) -> tuple[list[int], list[int], int]:
+        """Return prompt and text as ids, each tokenised by itself, and how many of the text's are in the prompt.
+
+        Without messages the prompt is what the tokenizer begins a text with; where that is nothing, a language model
+        says nothing about the first token, which then is the prompt.
+        """
+        ids = self.ids(text)
+        if messages:
+            return self.prompt(messages), ids, 0
+        start: list[int] = self.tokenizer("", add_special_tokens=True)["input_ids"][:1]
+        return (start, ids, 0) if start else (ids[:1], ids[1:], min(1, len(ids)))
+
     def text(self, ids: Sequence[int], before: Sequence[int] = ()) -> str:
         """Return generated ids as text. `before`: the ids they follow."""
         context = list(before[-_CONTEXT:])
@@ -55,7 +70,11 @@ class Chat:
 
     def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Return the text of each token by itself."""
-        return tuple(self.tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False))
+        new = [i for i in dict.fromkeys(ids) if i not in self._pieces]
+        if new:
+            found = self.tokenizer.batch_decode([[i] for i in new], clean_up_tokenization_spaces=False)
+            self._pieces.update(zip(new, found, strict=True))
+        return tuple([self._pieces[i] for i in ids])
 
     def _decode(self, ids: list[int]) -> str:
         out: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -83,6 +102,32 @@ def offsets(tokens: tuple[str, ...], text: str) -> tuple[int, ...]:
         else:
             at = min(len(text), at + len(token))
     return tuple(out)
+
+
+def text_score(chat: Chat, text: str, ids: list[int], told: Told, kept: int, skipped: int) -> TextScore:
+    """Return what a model said about a text.
+
+    Args:
+        chat: its tokenizer.
+        text: what was scored.
+        ids: of the whole text, those that are the prompt included.
+        told: log-probabilities, entropies and margins of the tokens scored.
+        kept: how many of the ids the model saw.
+        skipped: how many of these were the prompt.
+    """
+    pieces = chat.pieces(ids[:kept])
+    where = offsets(pieces, text)
+    logprobs, entropies, margins = told
+    return TextScore(
+        pieces[skipped:], tuple(logprobs), where[skipped:], kept < len(ids),
+        None if entropies is None else tuple(entropies), None if margins is None else tuple(margins),
+    )  # fmt: skip
+
+
+def margin(logprobs: Sequence[float]) -> float:
+    """Return the difference of the two largest probabilities."""
+    first, second = sorted(logprobs, reverse=True)[:2]
+    return math.exp(first) - math.exp(second)
 
 
 def sample_seed(request: Request, sample: int, prompt: Sequence[int]) -> int:

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from curator.engines.forward import Row
+from curator.engines.forward import Row, Told
 from curator.engines.sampling import Knobs, draw
+from curator.engines.scoring import PREFILL, Scorer
 
 _GROW = 128  # steps of room when a buffer is laid out anew
-PREFILL = 16384  # tokens of one prefill or scoring pass, padding included
-_LOGITS = 1 << 27  # float32 values of one scoring pass: 512 MiB
 
 
 class _Slab(DynamicLayer):  # type: ignore[misc]
@@ -150,37 +149,15 @@ class Batch:
         if lost:
             self._tidy()
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def score(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
-        """Return the log-probabilities of the tokens of each (prompt, text), natural logs."""
-        out: list[list[float]] = [[] for _ in texts]
-        limit = max(1, min(PREFILL, _LOGITS // int(self.model.config.vocab_size)))
-        group: list[int] = []
-        for i in sorted(range(len(texts)), key=lambda i: _length(texts[i])):
-            if group and (len(group) + 1) * _length(texts[i]) > limit:
-                self._score(group, texts, out)
-                group = []
-            group.append(i)
-        self._score(group, texts, out)
-        return out
+    def score(self, texts: Sequence[tuple[list[int], list[int]]], *, spread: bool = False) -> list[Told]:
+        """See `forward.Decoder.score`."""
+        found: list[Told] = Scorer(self.model, self.pad).score(texts, spread=spread)
+        return found
 
-    def _score(self, group: list[int], texts: Sequence[tuple[list[int], list[int]]], out: list[list[float]]) -> None:
-        longest = max(_length(texts[i]) for i in group)
-        ids = torch.full((len(group), longest), self.pad, dtype=torch.long)
-        mask = torch.zeros((len(group), longest), dtype=torch.long)
-        for k, i in enumerate(group):
-            n = _length(texts[i])
-            ids[k, :n] = torch.tensor(texts[i][0] + texts[i][1])
-            mask[k, :n] = 1
-        ids = ids.to(self.device)
-        # Padded on the right: no row sees its padding, causal attention looks left only.
-        logits = self.model(input_ids=ids, attention_mask=mask.to(self.device), use_cache=False).logits
-        for k, i in enumerate(group):
-            start, n = len(texts[i][0]), len(texts[i][1])
-            for at in range(start - 1, start - 1 + n, 1024):
-                part = logits[k, at : min(at + 1024, start - 1 + n)].float().log_softmax(-1)
-                want = ids[k, at + 1 : at + 1 + len(part), None]
-                out[i] += part.gather(-1, want)[:, 0].tolist()
+    def embed(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """See `forward.Decoder.embed`."""
+        found: list[list[float]] = Scorer(self.model, self.pad).embed(texts)
+        return found
 
     def _draw(
         self, logits: Tensor, rows: list[Row] | list[Row | None], knobs: Knobs, counts: NDArray[np.int64]
@@ -276,10 +253,6 @@ class Batch:
         self.rows = [*(self.rows[i] for i in keep), *([None] * extra)]
         self._cache, self._length, self._mask = cache, length, mask
         self._lengths, self._counts, self._last, self._knobs = lengths, counts, last, knobs
-
-
-def _length(text: tuple[list[int], list[int]]) -> int:
-    return len(text[0]) + len(text[1])
 
 
 def _knobs(rows: list[Row]) -> Knobs:

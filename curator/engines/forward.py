@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+class Told(NamedTuple):
+    """What a model says about the tokens of a text; see `Decoder.score`."""
+
+    logprobs: list[float]
+    entropies: list[float] | None = None
+    margins: list[float] | None = None
 
 
 @dataclass
@@ -72,8 +80,15 @@ class Decoder(Protocol):
         """Let go of rows that nobody waits for."""
         ...
 
-    def score(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
-        """Return the log-probabilities of the tokens of each (prompt, text), natural logs."""
+    def score(self, texts: Sequence[tuple[list[int], list[int]]], *, spread: bool = False) -> list[Told]:
+        """Return of each (prompt, text) the log-probabilities of the text's tokens, natural logs.
+
+        `spread`: also the entropy of the distribution at each, and the difference of its two largest probabilities.
+        """
+        ...
+
+    def embed(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """Return of each (prompt, text) the mean of the last hidden states over the text's tokens."""
         ...
 
     def clear(self) -> None:

@@ -32,5 +32,5 @@ async def rewards(engine: Managed, messages: tuple[Message, ...]) -> Reward:
     if engine.store is not None and found.error is None:
         # In the form of a score: heads for tokens, logits for log-probabilities, the length as the first offset.
         score = TextScore(tuple(found.scores), tuple(found.scores.values()), (found.n_tokens,))
-        engine.store.put(key, kept.pack_score(score, engine._kind, engine.model), 0)
+        engine.store.put(key, kept.pack_score(score, engine.kind, engine.model), 0)
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curator.engines import answers as kept
 from curator.engines.around import Around
-from curator.engines.budget import Budget, Price, Statistics
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
+from curator.engines.budget import Budget, Limits, Price, Statistics
+from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
 from curator.engines.store import Store
 from curator.errors import EngineError
 
@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 # What is being asked, by key and limit -> those who wait for the same answer. None: the asker gave up.
 _Pending = dict[tuple[bytes, int], "list[asyncio.Future[Completion | None]]"]
 _Found = list[Completion | None]
+_ONE = range(1)
 _SHARE_AFTER = 20  # samples before the error share means anything (unpublished, ours: one error in ten is two)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the user allows. `error_share`: part of the samples asked that may fail before the step stops."""
-
-    max_tokens_total: int | None = None
-    max_cost: float | None = None
-    error_share: float = 0.1
 
 
 class Managed(Around):
@@ -48,8 +40,8 @@ class Managed(Around):
         """
         self.inner, self.store, self.limits, self.note = raw, store, limits, note
         self.statistics = Statistics(cost=0.0 if price else None)
-        self._kind = kind
-        self._budget = Budget(raw.alias, limits.max_tokens_total, limits.max_cost, price)
+        self.kind, self._model = kind, raw.model
+        self.budget = Budget(raw.alias, limits.max_tokens_total, limits.max_cost, price)
         self._price = price
         self._identity = dict(raw.identity)
         self._head = kept.key_head(self._identity)
@@ -80,13 +72,26 @@ class Managed(Around):
             keys = kept.sample_keys(self._head, request)
         except TypeError:
             return [_failed("the prompt is not valid Unicode (a lone surrogate)")] * request.n
-        found: _Found = [self._stored(key, request.sampling.max_tokens) for key in keys]
+        limit = request.sampling.max_tokens
+        found: _Found = [self._stored(key, limit) for key in keys]
+        if request.n == 1 and found[0] is None and (keys[0], limit) not in self._pending:
+            await self._ask_one(request, keys, found, limit)  # nearly all requests, in a third of the steps
+            return found  # type: ignore[return-value]
         gaps = [i for i, c in enumerate(found) if c is None]
         self.statistics.cached += request.n - len(gaps)
         while gaps:
             await self._fill(request, keys, found, gaps)
             gaps = [i for i in gaps if found[i] is None]
         return found  # type: ignore[return-value]
+
+    async def _ask_one(self, request: Request, keys: list[bytes], found: _Found, limit: int) -> None:
+        name = keys[0], limit
+        self._pending[name] = []
+        try:
+            await self._ask(request, keys, found, _ONE)
+        finally:
+            if waiting := self._pending.pop(name):
+                _tell(waiting, None)
 
     async def _fill(self, request: Request, keys: list[bytes], found: _Found, gaps: list[int]) -> None:
         """Fill gaps: ask what nobody is asking, then wait for what others ask. A gap stays where an asker gave up."""
@@ -131,13 +136,16 @@ class Managed(Around):
             part = replace(request, n=len(run), first_sample=request.first_sample + run.start)
         stats.in_flight += len(run)
         try:
-            answers = await (self._paid(part) if self._budget.active else self.inner.generate(part))
-            self._count(answers)
+            answers = await (self._paid(part) if self.budget.active else self.inner.generate(part))
+            failed = self._count(answers)
             for i, answer in zip(run, answers, strict=True):
-                self._keep(keys[i], limit, answer)
+                if self.store is not None and answer.finish_reason != "error":
+                    self.store.put(keys[i], kept.pack(answer, self.kind, self._model), limit)
                 found[i] = answer
-                _tell(pending[keys[i], limit], answer)
-            self._watch_errors(answers)
+                if waiting := pending[keys[i], limit]:
+                    _tell(waiting, answer)
+            if failed:
+                self._watch_errors([c.error for c in failed])
         except Exception as e:
             for future in (f for i in run for f in pending[keys[i], limit] if not f.done()):
                 future.set_exception(e)
@@ -151,68 +159,73 @@ class Managed(Around):
         prompt = sum(len(m.content) for m in request.messages) + len(request.prefix)
         # One token a character is the safe side of every tokenizer (bytes of rare scripts aside); plus the template.
         estimate = prompt if "tokenize" not in self.capabilities else self._exact(request)
-        held = await self._budget.reserve(estimate + 64, request.n * request.sampling.max_tokens)
+        held = await self.budget.reserve(estimate + 64, request.n * request.sampling.max_tokens)
         used = (0, 0)
         try:
             answers = await self.inner.generate(request)
             used = _tokens(answers)
         finally:
-            self._budget.settle(held, *used)
+            self.budget.settle(held, *used)
         return answers
 
     def _exact(self, request: Request) -> int:
         count = self.inner.count_tokens
         return sum(count(m.content) for m in request.messages) + count(request.prefix)
 
-    def _count(self, answers: list[Completion]) -> None:
+    def _count(self, answers: list[Completion]) -> list[Completion]:
+        """Count the answers of one request; return those that speak against the engine."""
         stats = self.statistics
         tokens_in, tokens_out = _tokens(answers)
-        stats.requests += len(answers)
+        failed = [c for c in answers if c.finish_reason == "error"]
+        asked = len(answers)
+        if failed:
+            asked -= sum(c.too_long for c in failed)
+            failed = [c for c in failed if not c.too_long]
+        stats.requests += asked
+        self._asked += asked
         stats.tokens_in += tokens_in
         stats.tokens_out += tokens_out
         if self._price:
             stats.cost = (stats.cost or 0.0) + self._price.of(tokens_in, tokens_out)
+        return failed
 
     def _stored(self, key: bytes, limit: int) -> Completion | None:
         payload = self.store.get(key, limit) if self.store is not None else None
         return None if payload is None else kept.unpack(payload)
 
-    def _keep(self, key: bytes, limit: int, answer: Completion) -> None:
-        if self.store is not None and answer.finish_reason != "error":
-            self.store.put(key, kept.pack(answer, self._kind, self.model), limit)
+    def counted(self, tokens: int, error: str | None) -> None:
+        """Count one answer about a given text. Raises EngineError where too large a share has failed."""
+        self.statistics.requests += 1
+        self._asked += 1
+        self.statistics.tokens_in += tokens
+        if self._price:
+            self.statistics.cost = (self.statistics.cost or 0.0) + self._price.of(tokens, 0)
+        if error is not None:
+            self._watch_errors([error])
 
-    def _watch_errors(self, answers: list[Completion]) -> None:
-        self._asked += len(answers)
-        bad = [c for c in answers if c.finish_reason == "error"]
-        if not bad:
-            return
+    def _watch_errors(self, bad: list[str | None]) -> None:
+        """Count errors. Raises EngineError where too large a share has failed."""
         self.statistics.errors += len(bad)
         self._errors += len(bad)
         share = self.limits.error_share
         if self._asked >= _SHARE_AFTER and self._errors > share * self._asked:
             msg = (
                 f"engine '{self.alias}': {self._errors} of {self._asked} samples failed, more than max_error_share "
-                f"{share:g}; last: {bad[-1].error}; answers are kept, run again to go on"
+                f"{share:g}; last: {bad[-1]}; answers are kept, run again to go on"
             )
             raise EngineError(msg)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Return the stored score of `text`, or ask for it. See `Engine.score`."""
-        key = kept.score_key(self._identity, Request(messages), text)
-        payload = self.store.get(key, 0) if self.store is not None else None
-        if payload is not None:
-            self.statistics.cached += 1
-            return kept.unpack_score(payload)
-        self.statistics.in_flight += 1
-        try:
-            result = await self.inner.score(messages, text)
-        finally:
-            self.statistics.in_flight -= 1
-        self.statistics.requests += 1
-        self.statistics.tokens_in += len(result.tokens)
-        if self.store is not None:
-            self.store.put(key, kept.pack_score(result, self._kind, self.model), 0)
-        return result
+        from curator.engines.kept_scores import score
+
+        return await score(self, messages, text, also)
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Return the stored vector of `text`, or ask for it. See `Embedder.embed`."""
+        from curator.engines.kept_scores import embed
+
+        return await embed(self, messages, text)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Return the stored reward of a conversation, or ask for it. See `RewardModel.rewards`."""
@@ -223,6 +236,8 @@ class Managed(Around):
 
 def _tokens(answers: list[Completion]) -> tuple[int, int]:
     """Return prompt and completion tokens of the samples of one request; the prompt counts once."""
+    if len(answers) == 1:
+        return answers[0].n_prompt_tokens, answers[0].n_tokens
     tokens_in = tokens_out = 0
     for c in answers:
         tokens_out += c.n_tokens

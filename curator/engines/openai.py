@@ -14,7 +14,7 @@ from curator.engines import openai_wire as wire
 from curator.engines.openai_talk import Talk, base_url_of, is_local
 from curator.engines.openai_wire import Flavour
 from curator.engines.pacing import Pacer, Patience
-from curator.engines.protocol import PREFIX, PROMPT_LOGPROBS, Completion, Message, Request, TextScore
+from curator.engines.protocol import MARGIN, PREFIX, PROMPT_LOGPROBS, Completion, Message, Request, TextScore
 from curator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class OpenAIEngine:
 
     async def generate(self, request: Request) -> list[Completion]:
         """Ask for `request.n` samples; see `Engine.generate`."""
+        if request.n == 1 and not request.prefix:  # nearly all
+            return await self._once(request)
         if request.prefix and PREFIX not in self.capabilities:
             msg = (
                 f"engine '{self._alias}': a server of flavour {self._flavour} cannot continue a prefix; "
@@ -137,15 +139,15 @@ class OpenAIEngine:
         body = wire.payload(request, self._model, self._flavour, self._extra, limit_name=self._limit_name)
         answer = await self._talk.post(self._chat, body, lambda page: wire.parse(page, request))
         if isinstance(answer, str):
-            return [Completion("", "error", error=answer)] * request.n
+            return [Completion("", "error", error=answer, too_long=wire.is_too_long(answer))] * request.n
         found: list[Completion] = answer
         return found
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Score `text` token by token (flavour vllm); see `openai_score`.
 
         Raises:
-            EngineError: another flavour, or the server refuses.
+            EngineError: another flavour.
         """
         if PROMPT_LOGPROBS not in self.capabilities:
             msg = f"engine '{self._alias}': a server of flavour {self._flavour} cannot score a given text; vllm can"
@@ -153,8 +155,8 @@ class OpenAIEngine:
         if self._scorer is None:
             from curator.engines.openai_score import Scorer
 
-            self._scorer = Scorer(self._talk, self._alias, self._model)
-        return await self._scorer.score(messages, text)
+            self._scorer = Scorer(self._talk, self._model)
+        return await self._scorer.score(messages, text, margins=MARGIN in also)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from curator.engines.protocol import (
     BAD_WORDS,
     GENERATE,
     LOGPROBS,
+    MARGIN,
     PREFIX,
     PROMPT_LOGPROBS,
     SEED,
@@ -23,11 +25,17 @@ Flavour = Literal["openai", "vllm", "sglang", "deepseek"]
 # What each server can do beyond plain chat, read in its documentation and, for vLLM, tested against a real one.
 CAPABILITIES: dict[str, frozenset[str]] = {
     "openai": frozenset({GENERATE, LOGPROBS, SEED}),
-    "vllm": frozenset({GENERATE, LOGPROBS, SEED, PREFIX, BAD_WORDS, PROMPT_LOGPROBS}),
+    "vllm": frozenset({GENERATE, LOGPROBS, SEED, PREFIX, BAD_WORDS, PROMPT_LOGPROBS, MARGIN}),
     "sglang": frozenset({GENERATE, LOGPROBS, SEED, PREFIX}),
     "deepseek": frozenset({GENERATE, LOGPROBS, PREFIX}),
 }
 _FINISH: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+
+# Wordings of OpenAI and DeepSeek, vLLM, SGLang.
+_LIMIT = re.compile(r"(?:context length is|context length \()\D{0,3}(\d+)")
+_PROMPT = re.compile(
+    r"(?:messages resulted in|request has|prompt contains(?: at least)?|The input \()\s*(\d+)(?= (?:input )?tokens)"
+)
 
 
 class Broken(Exception):
@@ -186,6 +194,16 @@ def message_of(body: Any) -> str:
             found = found.get("message", found)
     text = " ".join(str(found).split())
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def is_too_long(message: str) -> bool:
+    """Say whether a refusal is about a prompt that no context of this model holds.
+
+    Only where the message states both numbers: where prompt and `max_tokens` together are too many, the setting is at
+    fault, and every row would fail.
+    """
+    limit, prompt = _LIMIT.search(message), _PROMPT.search(message)
+    return bool(limit and prompt and int(prompt[1]) >= int(limit[1]))
 
 
 def code_of(body: Any) -> str:

@@ -20,6 +20,9 @@ LOGPROBS = "logprobs"  # log-probabilities of generated tokens
 PROMPT_LOGPROBS = "prompt_logprobs"  # log-probabilities of a given text
 SEED = "seed"  # per-request sampling seed
 TOKENIZE = "tokenize"  # exact token counts
+ENTROPY = "entropy"  # the entropy of the whole distribution at each token of a given text
+MARGIN = "margin"  # the difference of the two largest probabilities at each token of a given text
+EMBED = "embed"  # a vector for a given text: see `Embedder`
 GRADIENTS = "gradients"  # per-sample gradients
 REWARDS = "rewards"  # a conversation in, the numbers of a reward head out: see `RewardModel`
 
@@ -69,6 +72,7 @@ class Completion:
 
     `logprobs`: natural logs, one per generated token, or None.
     `logprob_tokens`: the token strings they belong to.
+    `too_long`: an error that is the row's and not the engine's, see `too_long`.
     """
 
     text: str
@@ -79,6 +83,16 @@ class Completion:
     logprob_tokens: tuple[str, ...] | None = None
     error: str | None = None
     cached: bool = False
+    too_long: bool = False
+
+
+def too_long(tokens: int, context: int) -> Completion:
+    """Return the failure of a prompt that leaves no room in the model's context: nothing was read, nothing is paid.
+
+    It says something about the row and nothing about the engine, so it does not count towards `max_error_share`.
+    """
+    why = f"the prompt has {tokens} tokens, the model's context is {context}"
+    return Completion("", "error", error=why, too_long=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +100,30 @@ class TextScore:
     """Log-probabilities (natural) of a given completion under the model, token by token.
 
     `offsets`: start of each token in the completion, in characters. `truncated`: the text did not fit the context and
-    only its head was scored.
+    only its head was scored. `entropies` (nats) and `margins`: as many as tokens where they were asked for. `error`:
+    why nothing was scored, where the request failed after its retries.
     """
 
     tokens: tuple[str, ...]
     logprobs: tuple[float, ...]
     offsets: tuple[int, ...]
     truncated: bool = False
+    entropies: tuple[float, ...] | None = None
+    margins: tuple[float, ...] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The vector of a text: the mean of the model's last hidden states over its tokens.
+
+    Empty with `error` set where the request failed; `truncated`: only the head that fits was read.
+    """
+
+    vector: tuple[float, ...]
+    n_tokens: int = 0
+    truncated: bool = False
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +177,13 @@ class Engine(Protocol):
         """
         ...
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
-        """Return the log-probabilities of `text` as the assistant's answer to `messages`."""
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
+        """Return the log-probabilities of `text` as the assistant's answer to `messages`.
+
+        Without messages `text` stands alone, without a chat template, after the token that begins a text where the
+        model has one; else its own first token is not scored. `also`: `ENTROPY`, `MARGIN`. Never raises for a failed
+        request: see `error`.
+        """
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -164,4 +200,12 @@ class RewardModel(Engine, Protocol):
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Judge a conversation that ends with the assistant's turn. Never raises for a failed request: see `error`."""
+        ...
+
+
+class Embedder(Engine, Protocol):
+    """An engine with the capability `EMBED`."""
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Return the vector of `text` as the assistant's answer to `messages`, or by itself without any."""
         ...

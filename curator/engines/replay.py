@@ -156,8 +156,9 @@ class ReplayEngine:
         draw = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
         return draw < self._fail_rate * 2**64 or (self._fail_every > 0 and draw % self._fail_every == 0)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Return what the `score` function says."""
+        del also  # not among its capabilities
         if self._score is None:
             msg = f"engine '{self._alias}' (replay) has no score function; set score: module:function"
             raise EngineError(msg)

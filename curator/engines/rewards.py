@@ -85,9 +85,9 @@ class _Rewarding(LocalModel):
         why = f"engine '{self._alias}' is a reward model and writes no text"
         return [Completion("", "error", error=why)] * request.n
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Refuse: a reward model has no token probabilities."""
-        del messages, text
+        del messages, text, also
         msg = f"engine '{self._alias}' is a reward model and gives no log-probabilities"
         raise EngineError(msg)
 

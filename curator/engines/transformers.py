@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from curator.engines.chat import Chat, offsets, sample_seed
-from curator.engines.forward import Decoder, Row, decoder_for
+from curator.engines.chat import Chat, sample_seed, text_score
+from curator.engines.forward import Decoder, Row, Told, decoder_for
 from curator.engines.local import LocalModel
-from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
+from curator.engines.protocol import Completion, Embedding, FinishReason, Message, Request, TextScore, too_long
 from curator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class _Job:
     row: Row | None = None  # of a generation
     prompt: list[int] | None = None
     text: list[int] | None = None  # of a scoring
+    wanted: str = "score"  # of a text: score, spread (with entropies and margins), or embed
 
     def answer(self, value: Any) -> None:
         """Hand the result over to the event loop, unless nobody waits any more."""
@@ -113,8 +114,7 @@ class TransformersEngine(LocalModel):
         context = self.max_context
         room = s.max_tokens if context is None else min(s.max_tokens, context - len(prompt))
         if room < 1:
-            why = f"the prompt has {len(prompt)} tokens, the model's context is {context}"
-            return [Completion("", "error", 0, len(prompt), error=why)] * request.n
+            return [too_long(len(prompt), context or 0)] * request.n
         bad = self.chat.bad_words(s.bad_words)
         jobs = []
         for i in range(request.first_sample, request.first_sample + request.n):
@@ -137,19 +137,34 @@ class TransformersEngine(LocalModel):
         logprobs = None if told is None else tuple(told)
         return Completion(text, finish, len(row.ids), len(row.prompt), logprobs, pieces)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Return the log-probabilities of `text`, tokenised apart from the prompt, as it would have been generated."""
-        import asyncio  # 0.03 s that `check` need not pay
-
-        prompt, ids = self.chat.prompt(messages), self.chat.ids(text)
-        context = self.max_context
-        kept = ids if context is None else ids[: max(0, context - len(prompt))]
+        prompt, ids, own = self.chat.to_score(messages, text)
+        kept = self._fitting(prompt, ids)
         if not kept:
             return TextScore((), (), (), bool(ids))
-        job = self._submit(_Job(asyncio.get_running_loop(), _future(), prompt=prompt, text=kept))
-        told: list[float] = await job.future
-        pieces = self.chat.pieces(kept)
-        return TextScore(pieces, tuple(told), offsets(pieces, text), len(kept) < len(ids))
+        told: Told = await self._read(prompt, kept, "spread" if also else "score")
+        return text_score(self.chat, text, prompt[len(prompt) - own :] + ids, told, own + len(kept), own)
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Return the mean of the last hidden states over the tokens of `text`."""
+        prompt, ids, own = self.chat.to_score(messages, text)
+        if own:  # the first token is not scored, but it has a state
+            prompt, ids = [], prompt + ids
+        kept = self._fitting(prompt, ids)
+        if not kept:
+            return Embedding((), 0, bool(ids), "nothing of the text fits the context" if ids else "the text is empty")
+        return Embedding(tuple(await self._read(prompt, kept, "embed")), len(kept), len(kept) < len(ids))
+
+    def _fitting(self, prompt: list[int], ids: list[int]) -> list[int]:
+        context = self.max_context
+        return ids if context is None else ids[: max(0, context - len(prompt))]
+
+    async def _read(self, prompt: list[int], text: list[int], wanted: str) -> Any:
+        import asyncio  # 0.03 s that `check` need not pay
+
+        job = _Job(asyncio.get_running_loop(), _future(), prompt=prompt, text=text, wanted=wanted)
+        return await self._submit(job).future
 
     async def close(self) -> None:
         """Finish what is under way and let the model go."""

@@ -14,10 +14,16 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from curator.engines.chat import offsets
+from curator.engines.chat import margin, text_score
+from curator.engines.describe import MARGINS
+from curator.engines.forward import Told
 from curator.engines.local import LocalModel
-from curator.engines.protocol import Completion, FinishReason, Message, Request, TextScore
+from curator.engines.protocol import MARGIN, Completion, FinishReason, Message, Request, TextScore, too_long
 from curator.errors import EngineError
+
+
+class Refused(EngineError):
+    """One request that vLLM does not accept."""
 
 
 class VLLMEngine(LocalModel):
@@ -80,13 +86,17 @@ class VLLMEngine(LocalModel):
         quantised = self._arguments.get("quantization")
         return {**super().identity, **({"quantization": str(quantised)} if quantised else {})}
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Everything but gradients, and of a given text no entropies: vLLM tells the likeliest tokens, not all."""
+        return MARGINS
+
     async def generate(self, request: Request) -> list[Completion]:
         """Sample `request.n` answers; see `Engine.generate`."""
         prompt = self.chat.prompt(request.messages, request.prefix)
         room = self._room(prompt, request.sampling.max_tokens)
         if room < 1:
-            why = f"the prompt has {len(prompt)} tokens, the model's context is {self.max_context}"
-            return [Completion("", "error", 0, len(prompt), error=why)] * request.n
+            return [too_long(len(prompt), self.max_context or 0)] * request.n
         answer = await self._ask(prompt, self._parameters(request, room))
         found = sorted(answer.outputs, key=lambda o: o.index)
         return [self._completion(o, len(prompt)) for o in found]
@@ -125,7 +135,7 @@ class VLLMEngine(LocalModel):
                 last = out
         except ValueError as e:  # this request is not acceptable to vLLM; others may be
             msg = f"engine '{self._alias}': vLLM refused the request: {' '.join(str(e).split())[:300]}"
-            raise EngineError(msg) from e
+            raise Refused(msg) from e
         except Exception as e:
             if type(e).__name__ != "EngineDeadError":
                 raise
@@ -141,20 +151,25 @@ class VLLMEngine(LocalModel):
         told = tuple(step[i].logprob for step, i in zip(out.logprobs, ids, strict=True))
         return Completion(out.text, finish, len(ids), n_prompt, told, self.chat.pieces(ids))
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Return the log-probabilities of `text`, tokenised apart from the prompt, as it would have been generated."""
         from vllm import SamplingParams
 
-        prompt, ids = self.chat.prompt(messages), self.chat.ids(text)
+        prompt, ids, own = self.chat.to_score(messages, text)
         kept = ids[: max(0, self._room(prompt, len(ids) + 1) - 1)]  # vLLM wants to write at least one token
         if not kept:
             return TextScore((), (), (), bool(ids))
         whole = prompt + kept
-        answer = await self._ask(whole, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0))
+        top = 2 if MARGIN in also else 0
+        try:
+            answer = await self._ask(whole, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=top))
+        except Refused as e:
+            return TextScore((), (), (), error=str(e))
         steps = answer.prompt_logprobs[len(prompt) :]
-        told = tuple(step[i].logprob for step, i in zip(steps, kept, strict=True))
-        pieces = self.chat.pieces(kept)
-        return TextScore(pieces, told, offsets(pieces, text), len(kept) < len(ids))
+        logprobs = [step[i].logprob for step, i in zip(steps, kept, strict=True)]
+        margins = [margin([e.logprob for e in step.values()]) for step in steps] if top else None
+        told = Told(logprobs, None, margins)
+        return text_score(self.chat, text, prompt[len(prompt) - own :] + ids, told, own + len(kept), own)
 
     async def _start(self) -> Any:
         async with self._starting:

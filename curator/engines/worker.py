@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curator.engines.forward import Decoder
 
@@ -84,9 +84,16 @@ class Worker:
         self._running += jobs
         if not jobs:
             return
-        told = self._decoder.score([(j.prompt or [], j.text or []) for j in jobs])
-        for job, logprobs in zip(jobs, told, strict=True):
-            job.answer(logprobs)
+        for wanted in ("score", "spread", "embed"):
+            some = [j for j in jobs if j.wanted == wanted]
+            texts = [(j.prompt or [], j.text or []) for j in some]
+            found: list[Any] = []
+            if some and wanted == "embed":
+                found = self._decoder.embed(texts)
+            elif some:
+                found = self._decoder.score(texts, spread=wanted == "spread")
+            for job, told in zip(some, found, strict=True):
+                job.answer(told)
 
 
 def _told(error: Exception) -> Exception:

@@ -22,6 +22,8 @@ REASONS: dict[str, str] = {
     "unfinished": "the text was cut off (finish_reason length, or thinking that was never closed)",
     "no_response": "there is thinking and no text after it",
     "stray_tag": "a think tag inside the text, so inline tags would not say where the thinking ends",
+    "no_pair": "a format for pairs needs a rejected side, and the row has none",
+    "no_label": "a format for preferences needs a label, or one label a step",
     "no_answer": "a format for reinforcement learning needs a reference answer",
 }
 

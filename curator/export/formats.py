@@ -116,9 +116,9 @@ def reference(item: Item) -> str | Refusal:
 
 def all_formats() -> dict[str, Format]:
     """Return name -> format, in the order of the documentation."""
-    from curator.export import axolotl, llama_factory, open_instruct, plain, trl, verl
+    from curator.export import axolotl, llama_factory, open_instruct, plain, preference, trl, verl
 
-    modules = (trl, llama_factory, axolotl, verl, open_instruct, plain)
+    modules = (trl, llama_factory, axolotl, verl, open_instruct, plain, preference)
     return {f.name: f for module in modules for f in module.FORMATS}
 
 

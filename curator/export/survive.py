@@ -24,8 +24,9 @@ def thinking_survives(rows: Iterable[Mapping[str, Any]], tokenizer: Any, **templ
     """Return every thinking and every answer that the chat template of `tokenizer` drops; an empty list is good news.
 
     Args:
-        rows: exported rows: `messages`, `prompt` and `completion`, or sharegpt `conversations`. Thinking is looked for
-            in `reasoning_content`, `thinking` or `reasoning` of a message, or in `<think>` tags of its content.
+        rows: exported rows: `messages`, `prompt` and `completion` or `chosen`, or sharegpt `conversations`. For the
+            rejected side of a pair put it in the place of `chosen`. Thinking is looked for in `reasoning_content`,
+            `thinking` or `reasoning` of a message, or in `<think>` tags of its content.
         tokenizer: a transformers tokenizer with a chat template, or a function from messages to the training text.
         template: passed on to `apply_chat_template`, for example `enable_thinking=True`.
 
@@ -67,12 +68,13 @@ def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         KeyError: the row has none of the columns a conversation lies in.
     """
     if row.get("conversations") is not None:
-        turns = [{"role": _ROLES.get(t["from"], t["from"]), "content": t["value"]} for t in row["conversations"]]
+        said = [*row["conversations"], *([row["chosen"]] if row.get("chosen") else [])]
+        turns = [{"role": _ROLES.get(t["from"], t["from"]), "content": t["value"]} for t in said]
         return [{"role": "system", "content": row["system"]}, *turns] if row.get("system") else turns
     if row.get("messages") is not None:
         found = row["messages"]
-    elif isinstance(row.get("prompt"), list) and isinstance(row.get("completion"), list):
-        found = [*row["prompt"], *row["completion"]]
+    elif isinstance(row.get("prompt"), list) and isinstance(row.get("completion", row.get("chosen")), list):
+        found = [*row["prompt"], *row.get("completion", row.get("chosen"))]
     else:
         msg = f"no conversation in columns {sorted(row)}; looked for messages, prompt and completion, conversations"
         raise KeyError(msg)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel
 from curator.kernels.words import decode
 
 BINS = 64
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def count_chars(data: Any, offsets: Any, bags: Any, sizes: Any) -> None:  # pragma: no cover - compiled
     """Count the characters of each row.
 
@@ -36,7 +36,7 @@ def count_chars(data: Any, offsets: Any, bags: Any, sizes: Any) -> None:  # prag
         sizes[row] = count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def near_bags(
     bags: Any, sizes: Any, blocks: Any, rows: Any, inner: Any, share: Any, state: Any, out: Any
 ) -> Any:  # pragma: no cover - compiled

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from curator.kernels.figures import SPACE, classes
+from curator.kernels.jit import kernel
 from curator.kernels.words import Words, decode, finish, no_tables, tables
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_chars(
     data: Any, offsets: Any, kinds: Any, space: Any, fold: Any, more: Any, bounds: Any, hashes: Any, ends: Any
 ) -> Any:  # pragma: no cover - compiled

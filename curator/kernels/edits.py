@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
+
+from curator.kernels.jit import kernel
 
 BUCKETS = 32
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def near(
     counts: Any, lengths: Any, item_counts: Any, item_lengths: Any, ratio: Any, out: Any
 ) -> Any:  # pragma: no cover - compiled

@@ -11,9 +11,9 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel, part
 from curator.kernels.words import decode
 
 OTHER, SPACE, COMMA, POINT, DIGIT, MINUS = 0, 1, 2, 3, 64, 128  # 64-73 are the digits 0-9; from 128 on, operators
@@ -41,7 +41,7 @@ def classes(size: int = 0x110000) -> Any:
     return table
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _mix(x: Any) -> Any:  # pragma: no cover - compiled
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
@@ -50,7 +50,7 @@ def _mix(x: Any) -> Any:  # pragma: no cover - compiled
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _codes(data: Any, table: Any, codes: Any, places: Any) -> Any:  # pragma: no cover - compiled
     """Write the class of each character of one row, and where its digits and operators are; return how many are."""
     high = np.uint8(0)
@@ -81,12 +81,12 @@ def _codes(data: Any, table: Any, codes: Any, places: Any) -> Any:  # pragma: no
     return np.int64(found)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _digit(c: Any) -> Any:  # pragma: no cover - compiled
     return c >> np.uint8(6) == 1
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _number(codes: Any, i: Any) -> Any:  # pragma: no cover - compiled
     """Return (hash of the number that begins at `i`, the place after it)."""
     h, start = np.uint64(0xCBF29CE484222325), i
@@ -110,7 +110,7 @@ def _number(codes: Any, i: Any) -> Any:  # pragma: no cover - compiled
     return h, i
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _row(codes: Any, places: Any, found: Any, ordered: Any) -> Any:  # pragma: no cover - compiled
     total, end, at = np.uint64(0), np.int64(0), np.int64(0)
     number, waiting = False, np.uint8(0)  # what stands before: a number; an operator that does not count yet
@@ -141,7 +141,7 @@ def _row(codes: Any, places: Any, found: Any, ordered: Any) -> Any:  # pragma: n
     return _mix(total)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def figure_prints(data: Any, offsets: Any, table: Any, ordered: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Fingerprint the figures of each row.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from curator.kernels.jit import kernel, part
 
 LOWER, WHITESPACE, PUNCTUATION, ANY_BYTE = 1, 2, 4, 8
 
@@ -27,7 +28,7 @@ def _classes() -> np.ndarray[Any, np.dtype[np.uint8]]:
 CLASSES = _classes()
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+@part(inline="always")
 def _mix(x: Any) -> Any:
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
@@ -36,7 +37,7 @@ def _mix(x: Any) -> Any:
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def hash_rows(
     data: Any, offsets: Any, flags: Any, classes: Any, first: Any, second: Any, plain: Any
 ) -> None:  # pragma: no cover - compiled

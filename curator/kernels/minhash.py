@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+
+from curator.kernels.jit import kernel, part
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.uint32(0xFFFFFFFF)
@@ -28,14 +29,14 @@ class Grams(NamedTuple):
     content: Any
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _print(gram: Any) -> Any:  # pragma: no cover - compiled
     x = (np.uint64(gram) + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
     x = (x ^ (x >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
     return x ^ (x >> np.uint64(29))
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def _contents(hashes: Any, ends: Any, out: Any) -> None:  # pragma: no cover - compiled
     for row in range(ends.size - 1):
         total = np.uint64(0)
@@ -44,7 +45,7 @@ def _contents(hashes: Any, ends: Any, out: Any) -> None:  # pragma: no cover - c
         out[row] = total | np.uint64(ends[row + 1] > ends[row])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def gram_rows(tokens: Any, ends: Any, n: Any, base: Any, out: Any, gram_ends: Any, content: Any) -> Any:
     """Hash every run of `n` tokens of every row; a row with fewer tokens gives one gram of all of them, without, none.
 
@@ -92,7 +93,7 @@ def gram_rows(tokens: Any, ends: Any, n: Any, base: Any, out: Any, gram_ends: An
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def sign_rows(grams: Any, ends: Any, a: Any, b: Any, out: Any) -> None:
     """Write the signature of each row.
 
@@ -122,7 +123,7 @@ def sign_rows(grams: Any, ends: Any, a: Any, b: Any, out: Any) -> None:
             i += 1
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def band_rows(signatures: Any, salt: Any, bands: Any, rows: Any, keys: Any, whole: Any) -> None:
     """Write the band keys of each row, and a hash of its whole signature.
 

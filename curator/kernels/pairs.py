@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel, part
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+
+@kernel
 def mark_repeated(keys: Any, once: Any, twice: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Set out where a key occurs more than once; a few that do not are set as well (both sets are hashed bits).
 
@@ -29,7 +30,7 @@ def mark_repeated(keys: Any, once: Any, twice: Any, out: Any) -> None:  # pragma
         out[i] = (twice[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1) != 0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
     """Return the root of `x` in parent: int32 or int64[rows], halving the path on the way."""
     while parent[x] != x:
@@ -38,7 +39,7 @@ def find(parent: Any, x: Any) -> Any:  # pragma: no cover - compiled
     return x
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def pair_runs(
     keys: Any, rows: Any, window: Any, inner: Any, parent: Any, state: Any, out: Any
 ) -> Any:  # pragma: no cover
@@ -82,7 +83,7 @@ def pair_runs(
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover - compiled
     """Bring the row with the least content, uint64, to the front of each run of equal keys; all of equal length."""
     first: Any = np.int64(0)
@@ -94,7 +95,7 @@ def least_first(keys: Any, rows: Any, content: Any) -> None:  # pragma: no cover
             content[first], content[i] = content[i], content[first]
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def components(parent: Any, several: Any) -> None:  # pragma: no cover - compiled
     """Let parent, int32 or int64[rows], name each row's root; set several: bool[rows] where a component has two rows.
 
@@ -107,7 +108,7 @@ def components(parent: Any, several: Any) -> None:  # pragma: no cover - compile
             several[x] = several[parent[x]] = True
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def unite(parent: Any, pairs: Any) -> None:  # pragma: no cover - compiled
     """Join the two rows of each pair, int64[pairs, 2]; the smaller root stays one, so components have one form."""
     for k in range(pairs.shape[0]):
@@ -118,7 +119,7 @@ def unite(parent: Any, pairs: Any) -> None:  # pragma: no cover - compiled
             parent[a] = b
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def jaccard(left: Any, right: Any, table: Any, tags: Any) -> Any:  # pragma: no cover - compiled
     """Return the Jaccard similarity of two sets given as uint32 arrays with repeats; 0 where both are empty.
 
@@ -149,7 +150,7 @@ def jaccard(left: Any, right: Any, table: Any, tags: Any) -> Any:  # pragma: no 
     return both / (ours + theirs) if ours + theirs else 0.0
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _agreement(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     same = 0
     for k in range(left.size):
@@ -157,7 +158,7 @@ def _agreement(left: Any, right: Any) -> Any:  # pragma: no cover - compiled
     return same / left.size
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def similarities(
     flat: Any, begins: Any, ends: Any, pairs: Any, signed: Any, parent: Any, threshold: Any, out: Any
 ) -> None:  # pragma: no cover - compiled
@@ -193,7 +194,7 @@ def similarities(
             parent[max(a, b)] = min(a, b)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def locate(sizes: Any, blocks: Any, stride: Any, rows: Any, begins: Any, ends: Any) -> None:  # pragma: no cover
     """Find where rows of any length lie when they are stored one after another.
 
@@ -213,7 +214,7 @@ def locate(sizes: Any, blocks: Any, stride: Any, rows: Any, begins: Any, ends: A
         begins[k], ends[k] = at, at + np.int64(sizes[rows[k]])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def keep_first(later: Any, earlier: Any, values: Any, greedy: Any, dup: Any, best: Any) -> None:  # pragma: no cover
     """Decide by rank which rows are lost, and to which.
 
@@ -233,41 +234,8 @@ def keep_first(later: Any, earlier: Any, values: Any, greedy: Any, dup: Any, bes
             dup[x], best[x] = y, values[k]
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def apart(parent: Any, pairs: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write out: bool[k], whether the two rows of each pair, int64[k, 2], are not joined yet."""
     for k in range(pairs.shape[0]):
         out[k] = find(parent, pairs[k, 0]) != find(parent, pairs[k, 1])
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def above(product: Any, rows: Any, least: Any, triangle: Any, out: Any) -> Any:  # pragma: no cover - compiled
-    """Write (row, column) of the values of float32[r, c] at `least` or above into out: int32[r * c, 2]; return how many.
-
-    rows: int64, the rows to look at. triangle: only columns after the row's own number.
-    """  # noqa: E501
-    count = np.int64(0)
-    for i in rows:
-        row = product[i]
-        for j in range(i + 1 if triangle else 0, row.size):
-            if row[j] >= least:
-                out[count, 0], out[count, 1] = i, j
-                count += 1
-    return count
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _prints(rows: Any, salts: Any, out: Any) -> None:  # pragma: no cover - compiled
-    for k in range(rows.shape[0]):
-        h = salts[k] + np.uint64(0x9E3779B97F4A7C15)
-        for j in range(rows.shape[1]):
-            h = (h ^ np.uint64(rows[k, j])) * np.uint64(0xD6E8FEB86659FD93)
-            h ^= h >> np.uint64(32)
-        out[k] = h
-
-
-def row_prints(rows: Any, salts: Any) -> Any:
-    """Return uint64[k]: a hash of each row of uint32[k, d] and its salt, uint64[k]."""
-    out = np.empty(len(rows), np.uint64)
-    _prints(rows, salts, out)
-    return out

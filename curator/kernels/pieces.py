@@ -1,13 +1,13 @@
-"""Characters and white-space words of a UTF-8 buffer as tokens with places, and LaTeX layout taken out of words."""
+"""Characters and white-space words of a UTF-8 buffer as tokens with places."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.kernels.jit import kernel
 from curator.kernels.words import Words, decode, finish
 
 _PRIME = np.uint64(0x100000001B3)
@@ -24,7 +24,7 @@ def folding(size: int) -> Any:
     return np.array([0 if c.isspace() else ord(c.lower()[0]) or 0xFFFD for c in letters], np.int32)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_pieces(
     data: Any, offsets: Any, fold: Any, joined: Any, hashes: Any, ends: Any, starts: Any, stops: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -81,44 +81,3 @@ def pieces(data: Any, offsets: Any, *, joined: bool) -> Words:
     fold = folding(0x110000 if seen.size and int(seen.max()) > 127 else 128)
     count = find_pieces(data, offsets, fold, joined, hashes, ends, starts, stops)
     return Words(hashes[:count], ends, starts[:count], stops[:count])
-
-
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def swap_commands(
-    data: Any, offsets: Any, names: Any, puts: Any, hashes: Any, ends: Any, starts: Any, stops: Any
-) -> Any:  # pragma: no cover - compiled
-    r"""Replace or take out, in place, the words that follow a backslash and are in `names`.
-
-    Args:
-        data: uint8[bytes].
-        offsets: int32 or int64[rows + 1].
-        names: uint64[few], sorted: hashes of command names.
-        puts: uint64 as `names`: what the word becomes; 0 = it is taken out.
-        hashes: uint64[words], written.
-        ends: int64[rows + 1], written.
-        starts: int64[words], written.
-        stops: int64[words], written.
-
-    Returns:
-        The number of words left.
-    """
-    few = np.zeros(64, np.uint64)  # a filter of 4096 bits: nearly all words are none of the names
-    for name in names:
-        few[(name >> np.uint64(6)) & np.uint64(63)] |= np.uint64(1) << (name & np.uint64(63))
-    count = 0
-    begin = np.int64(0)
-    for row in range(offsets.size - 1):
-        base, stop = np.int64(offsets[row]), ends[row + 1]
-        for i in range(begin, stop):
-            h = hashes[i]
-            if (few[(h >> np.uint64(6)) & np.uint64(63)] >> (h & np.uint64(63))) & np.uint64(1):
-                at = np.searchsorted(names, h)
-                if at < names.size and names[at] == h and starts[i] > 0 and data[base + starts[i] - 1] == 92:
-                    h = puts[at]
-                    if h == 0:
-                        continue
-            hashes[count], starts[count], stops[count] = h, starts[i], stops[i]
-            count += 1
-        begin = stop
-        ends[row + 1] = count
-    return count

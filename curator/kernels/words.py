@@ -18,9 +18,11 @@ import unicodedata
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
+
+from curator.kernels.commands import NO_COMMANDS, Commands
+from curator.kernels.jit import kernel, part
 
 Folding = Literal["lower", "nfkc"]
 _PRIME = np.uint64(0x100000001B3)
@@ -92,7 +94,7 @@ def _ascii() -> Any:
 ASCII = _ascii()
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     """Return (code point, its bytes) of the UTF-8 character at `data[i]` >= 128; (U+FFFD, 1) where it is broken."""
     c = np.int64(data[i])
@@ -108,7 +110,7 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return np.int64(0xFFFD), 1
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def finish(h: Any) -> Any:  # pragma: no cover - compiled
     """Return a word's hash, mixed so that all its bits depend on all letters; never 0."""
     h ^= h >> np.uint64(32)
@@ -117,20 +119,22 @@ def finish(h: Any) -> Any:  # pragma: no cover - compiled
     return h if h != 0 else np.uint64(1)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@kernel
 def find_words(
-    data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, hashes: Any, ends: Any, starts: Any,
-    stops: Any,
+    data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
+    ends: Any, starts: Any, stops: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Hash every word of every row.
 
     Args:
         data: uint8[bytes], UTF-8, the rows one after another.
-        offsets: int32 or int64[rows + 1], where each row starts in `data`.
+        offsets: int64[rows + 1], where each row starts in `data`.
         ascii: uint8[128], `ASCII`: 0 = no word character, else its lower case.
         fold: int32[0x110000], see `Tables`.
         more: int32, see `Tables`.
         bounds: int64, see `Tables`.
+        names: of `Commands`.
+        puts: of `Commands`.
         hashes: uint64[at least (bytes + rows) / 2 + 1], written: the hash of each word.
         ends: int64[rows + 1], written: where each row's words start in `hashes`.
         starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
@@ -143,20 +147,19 @@ def find_words(
     ends[0] = 0
     for row in range(offsets.size - 1):
         first, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
-        high = np.uint8(0)
+        high, slash = np.uint8(0), np.uint8(0)
         for i in range(first, last):
             high |= data[i]
-        if high < 128 and starts.size == 0:
+            slash |= np.uint8(data[i] == 92)
+        if high < 128 and starts.size == 0 and not (slash and names.size):
             count = _plain(data[first:last], ascii, hashes, count)
         else:
-            count = _any(data[first:last], ascii, fold, more, bounds, hashes, count, starts, stops)
+            count = _any(data[first:last], ascii, fold, more, bounds, names, puts, hashes, count, starts, stops)
         ends[row + 1] = count
-    for k in range(count):
-        hashes[k] = finish(hashes[k])
     return count
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
     """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest."""
     h, count = _START, np.uint64(start)  # unsigned: numba wraps negative indices around, at a price
@@ -168,14 +171,18 @@ def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no
         h = ((h if inside else _START) ^ low) * _PRIME
         hashes[count] = h
         inside = word
-    return np.int64(count + inside)
+    count += inside
+    for k in range(np.uint64(start), count):
+        hashes[k] = finish(hashes[k])
+    return np.int64(count)
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@part
 def _any(
-    data: Any, ascii: Any, fold: Any, more: Any, bounds: Any, hashes: Any, count: Any, starts: Any, stops: Any
-) -> Any:  # pragma: no cover - compiled
-    """Words of one row of any script, with their places where asked."""
+    data: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any, count: Any,
+    starts: Any, stops: Any,
+) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    """Words of one row of any script, with their places where asked, and what `Commands` puts for commands."""
     places = starts.size > 0
     i, last, one = np.uint64(0), np.uint64(data.size), np.uint64(1)
     while i < last:
@@ -201,10 +208,17 @@ def _any(
                     h = (h ^ np.uint64(more[k])) * _PRIME
             i += np.uint64(width)
         if i > begin:
-            hashes[count] = h
-            if places:
-                starts[count], stops[count] = begin, i
-            count += 1
+            h = finish(h)
+            if names.size and begin > 0 and data[begin - one] == 92:
+                slot = h & np.uint64(names.size - 1)
+                while names[slot] != 0 and names[slot] != h:
+                    slot = (slot + one) & np.uint64(names.size - 1)
+                h = puts[slot] if names[slot] == h else h
+            if h != 0:
+                hashes[count] = h
+                if places:
+                    starts[count], stops[count] = begin, i
+                count += 1
         while i < last:  # to the next word
             c = data[i]
             if c < 128:
@@ -220,7 +234,9 @@ def _any(
 
 
 def text_buffers(array: Any) -> tuple[Any, Any]:
-    """Return (uint8[bytes], int32 or int64[rows + 1]) of a text array; nothing is copied where it holds no null.
+    """Return (uint8[bytes], int64[rows + 1]) of a text array; no text is copied where it holds no null.
+
+    Both are read-only and offsets are always int64, so that kernels are compiled for one type.
 
     Args:
         array: `string`, `large_string`, `string_view` or dictionary of text, chunked or not. Null counts as "".
@@ -237,11 +253,12 @@ def text_buffers(array: Any) -> tuple[Any, Any]:
     if where is None or not len(array):
         return _frozen(np.zeros(1, np.uint8)), _frozen(np.zeros(len(array) + 1, np.int64))
     offsets = np.frombuffer(where, wide)[array.offset : array.offset + len(array) + 1]
-    return _frozen(np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)), offsets
+    seen = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    return _frozen(seen), _frozen(offsets.astype(np.int64, copy=False))
 
 
 def _frozen(array: Any) -> Any:
-    """Read-only, like what Arrow gives: numba compiles the kernels once more for a writable one."""
+    """Read-only, like most of what Arrow gives: numba compiles the kernels once more for a writable one."""
     array.flags.writeable = False
     return array
 
@@ -252,17 +269,21 @@ def tables_for(data: Any, offsets: Any, folding: Folding) -> Tables:
     return tables(folding) if seen.size and int(seen.max()) > 127 else no_tables()
 
 
-def words(data: Any, offsets: Any, folding: Folding = "lower", *, places: bool = False) -> Words:
+def words(
+    data: Any, offsets: Any, folding: Folding = "lower", *, places: bool = False, swap: Commands = NO_COMMANDS
+) -> Words:
     """Return the words of the rows of a UTF-8 buffer.
 
     Args:
         data: uint8[bytes]; read-only, as `text_buffers` gives it.
-        offsets: int32 or int64[rows + 1].
+        offsets: int64[rows + 1].
         folding: what words are compared by, see the module.
         places: also where each word stands.
+        swap: what becomes of words that follow a backslash.
     """
     rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
     hashes, ends = np.empty((size + rows) // 2 + 1, np.uint64), np.empty(rows + 1, np.int64)
     starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
-    count = find_words(data, offsets, ASCII, *tables_for(data, offsets, folding), hashes, ends, starts, stops)
+    tables_ = tables_for(data, offsets, folding)
+    count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops)
     return Words(hashes[:count], ends, starts[:count], stops[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from curator.maths.compare import equal
@@ -53,16 +54,26 @@ def judge(
     done: dict[tuple[str, str, Rules], Verdict] = {}
     hard: list[tuple[str, str, Rules]] = []
     for task in dict.fromkeys(tasks):
-        try:
-            done[task] = _verdict(Reply(equal(*task)))
-        except NeedsSympy:
+        easy = at_once(*task)
+        if easy is None:
             hard.append(task)
-        except Unreadable as e:
-            done[task] = _verdict(Reply(None, f"{e.side} does not parse", e.why))
+        else:
+            done[task] = easy
     if hard:
         replies = shared(workers).ask([Pair(g, p, r, limit_s) for g, p, r in hard])
         done.update(zip(hard, map(_verdict, replies), strict=True))
     return [done[t] for t in tasks]
+
+
+@lru_cache(maxsize=8192)  # rollouts of one problem come to the same few answers
+def at_once(gold: str, pred: str, rules: Rules) -> Verdict | None:
+    """Return the verdict of one pair where no worker is needed for it, else None."""
+    try:
+        return _verdict(Reply(equal(gold, pred, rules)))
+    except NeedsSympy:
+        return None
+    except Unreadable as e:
+        return _verdict(Reply(None, f"{e.side} does not parse", e.why))
 
 
 def _verdict(reply: Reply) -> Verdict:

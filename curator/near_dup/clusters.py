@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator.kernels import pairs
 
@@ -64,39 +65,30 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
             del found  # joining is all that counts here
         members, roots = _components(parent)
         del parent
-        _members(con, members, roots, matcher.inner, names)
-        _rank(con, keep)
-        _linked(con, matcher)
     else:
         groups = matcher.groups()
         members = _store_edges(con, matcher, groups)
-        _members(con, members, groups[members], matcher.inner, names)
+        roots = groups[members]
         del groups
-        _rank(con, keep)
-        _by_rank(con, greedy=mode == "greedy")
-    con.execute("drop table dedup_members")
+    ids = _named(members, names)
+    ranks = _ranked(con, ids, members >= matcher.inner, keep)
+    if mode == "linked":
+        _linked(con, matcher, members, roots, ids, ranks)
+    else:
+        _by_rank(con, matcher, members, roots, ids, ranks, greedy=mode == "greedy")
 
 
 def _components(parent: Any) -> tuple[Any, Any]:
     """Return (rows, their roots) of the components of two rows or more; `parent` then names every row's root."""
     several = np.empty(len(parent), bool)
     pairs.components(parent, several)
-    members = np.flatnonzero(several)
+    members = np.flatnonzero(several).astype(parent.dtype)
     return members, parent[members]
 
 
-def _members(con: Any, members: Any, roots: Any, inner: int, names: Callable[[Any], Any]) -> None:
-    con.execute("create or replace table dedup_members (pos bigint, root bigint, row_id varchar, outside bool)")
-    for at in range(0, len(members), BATCH):
-        some = members[at : at + BATCH]
-        _insert(
-            con,
-            "dedup_members",
-            pos=some,
-            root=roots[at : at + BATCH].astype(np.int64),
-            row_id=names(some),
-            outside=some >= inner,
-        )
+def _named(members: Any, names: Callable[[Any], Any]) -> Any:
+    found = [names(members[at : at + BATCH]).cast(pa.large_string()) for at in range(0, len(members), BATCH)]
+    return pa.chunked_array([c for f in found for c in f.chunks], pa.large_string()).combine_chunks()
 
 
 def _insert(con: Any, table: str, **columns: Any) -> None:
@@ -105,41 +97,53 @@ def _insert(con: Any, table: str, **columns: Any) -> None:
     con.unregister("dedup_piece")
 
 
-def _rank(con: Any, keep: str) -> None:
-    """Number the members: rows of the index first, then by the policy, ties to the smallest row_id."""
-    order = f"order by {keep}\n, row_id" if keep.strip() != "row_id" else "order by row_id"
-    con.execute(f"""
-        create or replace table dedup_members as
-        select m.*, row_number() over (order by m.outside desc, r.place, m.row_id) - 1 as rank
-        from dedup_members m left join (
-            select row_id, row_number() over ({order}) as place
-            from (select * from rows semi join (select row_id from dedup_members where not outside) using (row_id)) rows
-        ) r on m.row_id = r.row_id and not m.outside""")
+def _ranked(con: Any, ids: Any, outside: Any, keep: str) -> Any:
+    """Return int32[members], the rank of each: rows of the index first, then by the policy, ties to the smallest id."""
+    place = np.zeros(len(ids), np.int32)
+    if keep.strip() != "row_id":
+        con.register("dedup_piece", pa.table({"member": np.arange(len(ids)), "row_id": ids}).filter(pa.array(~outside)))
+        con.execute(f"""
+            create or replace table dedup_order as
+            select member, (row_number() over (order by {keep}\n, row_id))::int as place
+            from (select * from rows join dedup_piece using (row_id)) rows""")
+        con.unregister("dedup_piece")
+        for batch in con.cursor().sql("from dedup_order").to_arrow_reader(BATCH):
+            place[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
+        con.execute("drop table dedup_order")
+    keys = pa.table({"inside": pa.array(~outside), "place": place, "row_id": ids})
+    order = pc.sort_indices(keys, [("inside", "ascending"), ("place", "ascending"), ("row_id", "ascending")])
+    ranks = np.empty(len(ids), np.int32)
+    ranks[order.to_numpy()] = np.arange(len(ids), dtype=np.int32)
+    return ranks
 
 
-def _linked(con: Any, matcher: Matcher) -> None:
-    con.execute("""
-        create or replace table dedup_lost as
-        select pos, row_id, outside, arg_min(pos, rank) over w as kept_pos, arg_min(row_id, rank) over w as kept_id,
-            bool_or(outside) over w as from_index, count(*) filter (not outside) over w as size
-        from dedup_members window w as (partition by root)""")
-    con.execute("create or replace table dedup_similarity (pos bigint, similarity double)")
-    reader = con.cursor().sql("select pos, kept_pos from dedup_lost where pos <> kept_pos and not outside")
-    for batch in reader.to_arrow_reader(BATCH):
-        found = np.stack([batch.column(0).to_numpy(), batch.column(1).to_numpy()], axis=1)
-        _insert(con, "dedup_similarity", pos=batch.column(0), similarity=matcher.similarity(found))
-    con.execute("""
-        create or replace table dedup_result as
-        select row_id, case when pos <> kept_pos then kept_id end as dup_of, kept_id as cluster_id, similarity,
-            size::int as cluster_size, from_index as outside
-        from dedup_lost left join dedup_similarity using (pos) where not dedup_lost.outside;
-        drop table dedup_lost; drop table dedup_similarity""")
+def _linked(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any) -> None:
+    order = np.lexsort((ranks, roots))
+    first = np.flatnonzero(np.diff(roots[order], prepend=-1))
+    cluster = np.empty(len(members), np.int32)
+    cluster[order] = np.repeat(np.arange(len(first), dtype=np.int32), np.diff(first, append=len(members)))
+    kept, inside = order[first].astype(np.int32), members < matcher.inner
+    sizes = np.bincount(cluster[inside], minlength=len(first)).astype(np.int32)
+    con.execute("create or replace table dedup_result (row_id varchar, dup_of varchar, cluster_id varchar, "
+                "similarity double, cluster_size int, outside bool)")  # fmt: skip
+    for at in range(0, len(members), BATCH):
+        some = np.arange(at, min(at + BATCH, len(members)))
+        some = some[inside[some]]
+        best = kept[cluster[some]]
+        lost = best != some
+        values = np.zeros(len(some))
+        values[lost] = matcher.similarity(np.stack([members[some[lost]], members[best[lost]]], axis=1).astype(np.int64))
+        name = ids.take(pa.array(best))
+        _insert(con, "dedup_result", row_id=ids.take(pa.array(some)), cluster_id=name,
+                dup_of=pc.if_else(pa.array(lost), name, None), similarity=pa.array(values, mask=~lost),
+                cluster_size=sizes[cluster[some]], outside=~inside[best])  # fmt: skip
 
 
 def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
     """Fill dedup_edges with pairs of groups; return the rows of all groups that are in a pair or hold several rows."""
     con.execute("create or replace table dedup_edges (a bigint, b bigint, similarity double)")
-    touched = np.bincount(groups, minlength=matcher.total) > 1
+    touched = np.zeros(matcher.total, bool)
+    touched[groups[groups != np.arange(matcher.total, dtype=np.int32)]] = True
     for found, values in matcher.edges():
         touched[found.reshape(-1)] = True
         if len(found):
@@ -147,8 +151,13 @@ def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
     return np.flatnonzero(touched[groups])
 
 
-def _by_rank(con: Any, *, greedy: bool) -> None:
+def _by_rank(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any, *, greedy: bool) -> None:
     """Decide group by group, by the rank of a group's first row: rows that are equal have the same neighbours."""
+    con.execute("create or replace table dedup_members (root bigint, row_id varchar, outside bool, rank int)")
+    for at in range(0, len(members), BATCH):
+        part = slice(at, at + BATCH)
+        outside = members[part] >= matcher.inner
+        _insert(con, "dedup_members", root=roots[part], row_id=ids[part], outside=outside, rank=ranks[part])
     con.execute("""
         create or replace table dedup_groups as
         select root, row_number() over (order by min(rank)) - 1 as place, arg_min(row_id, rank) as row_id,
@@ -182,7 +191,7 @@ def _by_rank(con: Any, *, greedy: bool) -> None:
             join dedup_groups c on r.cluster = c.place left join dedup_groups d on r.dup = d.place
         qualify not of_index and count(*) over (partition by r.cluster) > 1;
         alter table dedup_result drop column of_index;
-        drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges""")  # noqa: E501
+        drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges; drop table dedup_members""")  # noqa: E501
 
 
 def picker(batches: Callable[[], Iterable[Any]], inner: int, outside: Any) -> Callable[[Any], Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator import fold
-from curator.kernels import bags, figures, pairs, words
+from curator.kernels import bags, figures, pairs, vectors, words
 
 CHUNK = 1 << 16
 
@@ -66,7 +66,7 @@ class Edit:
         if len(there):
             codes = np.asarray(self.texts.take(pa.array(there)).dictionary_encode().indices).astype(np.uint32)
             _, where, inverse = np.unique(
-                pairs.row_prints(codes.reshape(-1, 1), self.blocks[there]), return_index=True, return_inverse=True
+                vectors.row_prints(codes.reshape(-1, 1), self.blocks[there]), return_index=True, return_inverse=True
             )
             first[there] = there[where][inverse]
         return first

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,16 +61,15 @@ class MinHash:
     Args:
         recipe: what texts are turned into.
         how: how candidates are found and judged.
-        expected: about how many rows there will be; decides how much is dealt into partitions.
         folder: where to spill.
         threads: that may share the kernels' work.
     """
 
-    def __init__(self, recipe: Recipe, how: Bands, expected: int, folder: str, threads: int = 1) -> None:
+    def __init__(self, recipe: Recipe, how: Bands, folder: str, threads: int = 1) -> None:
         self.recipe, self.how, self.threads = recipe, how, threads
         self.inner = self.total = 0
-        self._whole = Keyed(folder, expected)
-        self._keys = Keyed(folder, expected * how.bands)
+        self._whole = Keyed(folder)
+        self._keys = Keyed(folder)
         self._rows = Ragged(folder)
 
     def add(self, columns: Iterable[tuple[Any, Any]], *, outside: bool = False) -> None:
@@ -110,25 +110,21 @@ class MinHash:
         Rows with one signature are linked to one of them, which alone meets the others: a million copies are cheap.
         """
         if parent is None:
-            stands_for = self.groups() != np.arange(self.total)
+            stood_for = self.groups() != np.arange(self.total, dtype=np.int32)
         else:
-            stands_for = np.zeros(self.total, bool)
-            for keys, rows, content in self._whole:
-                keys, rows, content = _repeated(keys, rows, content)
+            stood_for = np.zeros(self.total, bool)
+            for keys, rows, content in map(_repeated, self._whole.parts()):
                 pairs.least_first(keys, rows, content)
-                stands_for[rows[1:][keys[1:] == keys[:-1]]] = True
+                stood_for[rows[1:][keys[1:] == keys[:-1]]] = True
                 yield from self._judged(_pairs(keys, rows, 1, self.inner, parent), parent)
-        for keys, rows, content in self._keys:
-            alone = ~stands_for[rows]
-            keys, rows, content = keys[alone], rows[alone], content[alone]
-            keys, rows, content = _repeated(keys, rows, content)
+        for keys, rows, content in map(_repeated, self._keys.parts(stood_for)):
             _order_long_runs(keys, rows, content)
             yield from self._judged(_pairs(keys, rows, WINDOW, self.inner, parent), parent)
 
     def groups(self) -> Any:
-        """Return int64[total]: a row with the same n-grams as often, and the same salt; the first by number."""
-        first = np.arange(self.total)
-        for keys, rows, content in self._whole:
+        """Return int32[total]: a row with the same n-grams as often, and the same salt; the first by number."""
+        first = np.arange(self.total, dtype=np.int32)
+        for keys, rows, content in map(_repeated, self._whole.parts()):
             order = np.lexsort((rows, content, keys))
             keys, rows, content = keys[order], rows[order], content[order]
             new = np.concatenate([[True], (keys[1:] != keys[:-1]) | (content[1:] != content[:-1])])
@@ -162,15 +158,18 @@ class MinHash:
         if not self._rows.spilled or not len(found):
             yield slice(0, len(found))
             return
-        sizes = 4 * (self._rows.sizes(found[:, 0]) + self._rows.sizes(found[:, 1]))
+        rows, place = np.unique(found, return_inverse=True)
+        begins, ends = self._rows.bounds(rows)
+        sizes = 4 * (ends - begins)[place.reshape(-1, 2)].sum(1)
         part = np.cumsum(sizes) // GATHERED
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(found)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield slice(start, stop)
 
 
-def _repeated(keys: Any, rows: Any, content: Any) -> tuple[Any, Any, Any]:
-    """Return the entries whose key occurs again (and a few others), equal keys side by side."""
+def _repeated(entries: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    """Return the entries (keys, rows, content) whose key occurs again (and a few others), equal keys side by side."""
+    keys, rows, content = entries
     size = 1 << max(10, int(len(keys) // 8).bit_length())
     again = np.empty(len(keys), bool)
     pairs.mark_repeated(keys, np.zeros(size, np.uint64), np.zeros(size, np.uint64), again)

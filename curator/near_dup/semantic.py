@@ -14,10 +14,14 @@ import numpy as np
 
 from curator.errors import InputError
 from curator.kernels import pairs
+from curator.kernels import vectors as products
 
-BLOCK = 1024
+BLOCK = 512  # rows of a product: it stays in the second cache
 SLACK = 1e-5  # of a product in float32
-SAMPLE = 2048
+ROUNDING = 1e-6  # of the square of a length in float32
+SAMPLE = 1024
+WIDE = 4  # times the coordinates of the first bound has the second, which is looked at where the first is reached
+ALONE = 25  # times what a pair costs as part of a product is what it costs alone
 
 
 class Semantic:
@@ -33,6 +37,7 @@ class Semantic:
         self.inner = self.total = self.size = 0
         self._vectors: list[Any] = []
         self._salts: list[Any] = []
+        self._there: list[Any] = [np.zeros(0, bool)]
         self._whole: Any = None
 
     def add(self, pieces: Iterable[tuple[Any, Any]], *, outside: bool = False) -> None:
@@ -48,6 +53,7 @@ class Semantic:
                 raise InputError(msg)
             self.size = self.size or size
             length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            self._there.append(length[:, 0] > 0)
             self._vectors.append(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
             self._salts.append(salt)
             self.total += len(vectors)
@@ -67,11 +73,11 @@ class Semantic:
     def groups(self) -> Any:
         """Return int64[total]: a row with the same vector and salt, the first by number."""
         first = np.arange(self.total)
-        there = np.flatnonzero(self.vectors.any(1))
+        there = np.flatnonzero(np.concatenate(self._there))
         if len(there):
             salts = np.concatenate(self._salts)[there]
             raw = np.ascontiguousarray(self.vectors[there]).view(np.uint32)
-            prints = pairs.row_prints(raw, salts)
+            prints = products.row_prints(raw, salts)
             _, where, inverse = np.unique(prints, return_index=True, return_inverse=True)
             first[there] = there[where][inverse]
         return first
@@ -81,7 +87,7 @@ class Semantic:
         groups = self.groups()
         if parent is not None:
             pairs.unite(parent, np.stack([groups, np.arange(self.total)], axis=1))
-        rows = np.flatnonzero((groups == np.arange(self.total)) & self.vectors.any(1))
+        rows = np.flatnonzero((groups == np.arange(self.total)) & np.concatenate(self._there))
         salts = np.concatenate(self._salts)[rows] if self._salts else np.zeros(0, np.uint64)
         order = np.argsort(salts, kind="stable")
         rows, salts = rows[order], salts[order]
@@ -92,11 +98,9 @@ class Semantic:
                 continue
             vectors = self.vectors if len(block) == self.total else self.vectors[block]
             near = _inverted if len(block) > self.exact_up_to else _exact
-            for a, b in near(vectors, self.threshold):
-                found = np.sort(np.stack([block[a], block[b]], axis=1), axis=1)
-                found = found[found[:, 0] < self.inner]
-                values = self.similarity(found)
-                good = values >= self.threshold
+            for found, values in near(vectors, self.threshold):
+                found = np.sort(block[found], axis=1)
+                good = found[:, 0] < self.inner
                 if parent is not None:
                     pairs.unite(parent, found[good])
                 if good.any():
@@ -105,55 +109,62 @@ class Semantic:
     def similarity(self, found: Any) -> Any:
         """Return float64[k], the cosine of each pair, int64[k, 2]."""
         out = np.empty(len(found))
-        for at in range(0, len(found), 1 << 14):
-            a, b = found[at : at + (1 << 14)].T
-            out[at : at + (1 << 14)] = np.einsum("ij,ij->i", self.vectors[a], self.vectors[b], dtype=np.float64)
-        return np.minimum(out, 1.0)
+        products.cosines(self.vectors, np.ascontiguousarray(found), out)
+        return out
 
 
 def _exact(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
-    """Yield (i, j), i < j, of all pairs that may reach the threshold: float32[n, d] of unit vectors."""
-    short = _shortened(vectors, threshold)
-    buffer = np.empty((BLOCK, BLOCK), np.float32)
-    out = np.empty((BLOCK * BLOCK, 2), np.int32)
+    """Yield (int64[k, 2] pairs i < j, float64[k] products) of all at the threshold: float32[n, d] of unit vectors."""
+    short, wide = _shortened(vectors, threshold)
+    buffer = np.empty(BLOCK * BLOCK, np.float32)
+    out, values = np.empty((BLOCK * BLOCK, 2), np.int64), np.empty(BLOCK * BLOCK)
     least = np.float32(threshold - SLACK)
+    held: list[tuple[Any, Any]] = []
     for i in range(0, len(short), BLOCK):
         rows = short[i : i + BLOCK]
         for j in range(i, len(short), BLOCK):
             columns = short[j : j + BLOCK]
-            product = buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-            np.matmul(rows, columns.T, out=product)
-            hot = np.flatnonzero(product.max(axis=1) >= least)
-            if hot.size and (count := pairs.above(product, hot, least, i == j, out)):
-                yield out[:count, 0].astype(np.int64) + i, out[:count, 1].astype(np.int64) + j
+            bounds = buffer[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            np.matmul(rows, columns.T, out=bounds)
+            if count := products.above(bounds, least, wide, vectors, (i, j), threshold, out, values):
+                held.append((out[:count].copy(), values[:count].copy()))
+        if held:
+            yield np.concatenate([p for p, _ in held]), np.concatenate([v for _, v in held])
+            held = []
 
 
-def _shortened(vectors: Any, threshold: float) -> Any:
-    """Return float32[n, k + 1] whose products bound those of `vectors`; the vectors themselves where that saves nothing."""  # noqa: E501
+def _shortened(vectors: Any, threshold: float) -> tuple[Any, Any]:
+    """Return float32[n, k + 1] and [n, 4 k + 1] whose products bound those of `vectors`; these where that saves nothing."""  # noqa: E501
     n, d = vectors.shape
-    if n < 2 * BLOCK or d < 32:
-        return vectors
+    if n < 2 * SAMPLE or d < 32:
+        return vectors, vectors
     some = vectors[:: -(-n // SAMPLE)]
     _, axes = np.linalg.eigh((some.T @ some).astype(np.float64))
     axes = np.ascontiguousarray(axes[:, ::-1]).astype(np.float32)
     turned = some @ axes
     best, cost = d, float(d)
     for k in (k for k in (15, 31, 47, 63, 95, 127, 191, 255) if k < d):  # k + 1 fills whole vector registers
-        rest = np.sqrt(np.maximum(0, 1 - (turned[:, :k] ** 2).sum(1)))
-        bound = turned[:, :k] @ turned[:, :k].T + np.outer(rest, rest)
-        share = ((bound >= threshold - SLACK).sum() - len(some)) / bound.size
-        if (spent := k + 8 + 40 * d * share) < cost:  # a pair computed alone costs about 40 times its part of a product
+        short = _cut(turned, k)
+        share = ((short @ short.T >= threshold - SLACK).sum() - len(some)) / len(some) ** 2
+        if (spent := k + 8 + ALONE * min(d, WIDE * k) * share) < cost:
             best, cost = k, spent
     if best == d:
-        return vectors
-    out = np.empty((n, best + 1), np.float32)
-    out[:, :best] = vectors @ axes[:, :best]
-    out[:, best] = np.sqrt(np.maximum(0, 1 - (out[:, :best] ** 2).sum(1)))
+        return vectors, vectors
+    size = WIDE * (best + 1) - 1
+    turned = vectors @ axes[:, : min(d, size)]
+    return _cut(turned, best), _cut(turned, size) if size < d else vectors
+
+
+def _cut(turned: Any, k: int) -> Any:
+    """Return float32[n, k + 1]: the first k coordinates of unit vectors, and the length of what is left of each."""
+    out = np.empty((len(turned), k + 1), np.float32)
+    out[:, :k] = turned[:, :k]
+    out[:, k] = np.sqrt(np.maximum(0, 1 - np.einsum("ij,ij->i", out[:, :k], out[:, :k])) + ROUNDING)
     return out
 
 
 def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
-    """Yield (i, j) of pairs that an inverted file finds. Vectors are ordered by content, so that row order does not count."""  # noqa: E501
+    """Yield pairs as `_exact`, those that an inverted file finds: ordered by content, so that row order does not count."""  # noqa: E501
     try:
         import faiss
     except ImportError:
@@ -161,7 +172,7 @@ def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
                'pip install "trace-curator[index]"; or raise exact_up_to, or set block_by')  # fmt: skip
         raise InputError(msg) from None
     n, d = vectors.shape
-    order = np.argsort(pairs.row_prints(np.ascontiguousarray(vectors).view(np.uint32), np.zeros(n, np.uint64)))
+    order = np.argsort(products.row_prints(np.ascontiguousarray(vectors).view(np.uint32), np.zeros(n, np.uint64)))
     ordered = np.ascontiguousarray(vectors[order])
     lists = int(4 * np.sqrt(n))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
@@ -171,5 +182,7 @@ def _inverted(vectors: Any, threshold: float) -> Iterator[tuple[Any, Any]]:
     for at in range(0, n, 4096):
         limits, _, found = index.range_search(ordered[at : at + 4096], threshold - SLACK)
         left = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + at
-        later = found > left
-        yield order[left[later]], order[found[later]]
+        near = np.stack([order[left], order[found]], axis=1)[found > left]
+        values = np.empty(len(near))
+        products.cosines(vectors, near, values)
+        yield near[values >= threshold], values[values >= threshold]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -97,8 +97,8 @@ class Finder:
             self._built[name] = make()
         return self._built[name]
 
-    def hits(self, method: str, array: Any, rows: pa.Table) -> Iterable[Hit]:
-        """Return the hits of one method; `array`: the texts, `rows`: all columns of the same rows."""
+    def hits(self, method: str, array: Any, table: pa.Table, rows: Any) -> Iterable[Hit]:
+        """Return the hits of one method; `array`: the texts of some `rows` (int64) of `table`."""
         s = self.settings
         if method == "ngram":
             from curator.contamination.ngram import Convicts, NgramIndex
@@ -116,7 +116,7 @@ class Finder:
 
             edit = self.index(method, lambda: EditIndex(self.items, s["ratio"], latex=s["latex"]))
             return list(edit.hits(array, numbers=s["numbers"]))
-        return [hit for hit in self._by_vector(array, rows) if hit.convicted]
+        return [hit for hit in self._by_vector(array, table, rows) if hit.convicted]
 
     @property
     def bags(self) -> Any:
@@ -132,27 +132,27 @@ class Finder:
 
         return Encoder(self.settings["model"])
 
-    def _by_vector(self, array: Any, rows: pa.Table) -> Iterator[Hit]:
+    def _by_vector(self, array: Any, table: pa.Table, rows: Any) -> Iterator[Hit]:
         texts = array.to_pylist()
-        for row, near in self._nearest(array, rows, 5):
+        for row, near in self._nearest(array, table, rows, 5):
             for cosine, k in near:
                 spans = [(texts[row] or "", self.items[k].text)]
                 yield Hit(row, k, "embedding", cosine, cosine >= self.settings["cosine"], {}, spans)
 
-    def _nearest(self, array: Any, rows: pa.Table, k: int) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+    def _nearest(self, array: Any, table: pa.Table, rows: Any, k: int) -> Iterator[tuple[int, list[tuple[float, int]]]]:
         from curator.contamination.vectors import matrix, nearest, same_width
 
         if self.settings["vectors"]:
             name = self.settings["vectors"]
             of_items = self.index("vectors", lambda: vectors(self.found, name))
-            of_rows = matrix(rows.column(name), f"decontaminate: column {name}")
+            of_rows = matrix(table.column(name).take(pa.array(rows)), f"decontaminate: column {name}")
             same_width(of_rows, of_items, f"decontaminate: column {name}")
         else:
             of_items = self.index("vectors", lambda: self.encoder([item.text for item in self.items]))
             of_rows = self.encoder([t or "" for t in array.to_pylist()])
         return ((row, [(c, i) for c, i in near if c > 0]) for row, near in nearest(of_rows, of_items, k))
 
-    def neighbours(self, array: Any, rows: pa.Table) -> dict[int, list[tuple[float, int]]]:
+    def neighbours(self, array: Any, table: pa.Table, rows: Any) -> dict[int, list[tuple[float, int]]]:
         """Return row -> its k most similar items as (similarity, item) for the judge, those below `floor` left out.
 
         By vectors where there are any, else by rare words, names and numbers in any order.
@@ -160,7 +160,9 @@ class Finder:
         k, floor = self.settings["k"], self.settings["floor"]
         if self.settings["vectors"] or self.settings["model"]:
             return {
-                row: kept for row, near in self._nearest(array, rows, k) if (kept := [n for n in near if n[0] >= floor])
+                row: kept
+                for row, near in self._nearest(array, table, rows, k)
+                if (kept := [n for n in near if n[0] >= floor])
             }
         found: dict[int, list[tuple[float, int]]] = {}
         for row, item, similarity in self.bags.similar(array, floor):
@@ -168,6 +170,6 @@ class Finder:
         return {row: sorted(near, key=lambda n: (-n[0], n[1]))[:k] for row, near in found.items()}
 
 
-def lift(hits: Iterable[Hit], rows: Sequence[int]) -> list[Hit]:
-    """Return hits of some rows with the places of these rows in the whole table."""
-    return [hit._replace(row=rows[hit.row]) for hit in hits]
+def lift(hits: Iterable[Hit], rows: Any) -> list[Hit]:
+    """Return hits of some rows (int64) with the places of these rows in the whole table."""
+    return [hit._replace(row=int(rows[hit.row])) for hit in hits]

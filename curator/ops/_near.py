@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curator import fold
 from curator.errors import InputError
@@ -63,6 +62,7 @@ def decide(plan: Plan, view: View, index: list[str]) -> None:
     ids: list[Any] = []
     _add_index(plan, matcher, _against.batches(index, plan.columns, plan.made), ids)
     outside = pa.chunked_array(ids, pa.string()) if ids else pa.array([], pa.string())
+    view.give_back()
     names = clusters.picker(lambda: (b.column(0) for b in view.batches(["row_id"])), matcher.inner, outside)
     clusters.decide(view.con, matcher, plan.cluster, plan.keep, names)
 
@@ -79,10 +79,10 @@ def _matcher(plan: Plan, con: Any) -> Any:
     from curator.near_dup.minhash import MinHash, Recipe
 
     assert plan.how is not None
-    ((rows, folder, threads),) = con.execute(
-        "select (select count(*) from rows), current_setting('temp_directory'), current_setting('threads')"
+    ((folder, threads),) = con.execute(
+        "select current_setting('temp_directory'), current_setting('threads')"
     ).fetchall()
-    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, int(rows), str(folder), int(threads))
+    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, str(folder), int(threads))
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:
@@ -91,6 +91,8 @@ def _column(batch: pa.RecordBatch, name: str) -> Any:
 
 def texts(batch: pa.RecordBatch, on: Names) -> Any:
     """Return the text of each row: its columns, one a line; what is not text as `fold.strings` writes it."""
+    import pyarrow.compute as pc  # 0.05 s that `check` need not pay
+
     columns = [fold.strings(_column(batch, name)) for name in on]
     if len(columns) == 1:
         return columns[0]
@@ -129,6 +131,7 @@ def vectors(column: Any, name: str, ids: Any) -> Any:
         InputError: not a list of numbers, rows of different length, or NaN or infinity: names the row.
     """
     import numpy as np
+    import pyarrow.compute as pc
 
     kind = column.type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
@@ -161,6 +164,7 @@ def _model(name: str) -> Any:
 
 def _encoded(model: str, array: Any) -> Any:
     import numpy as np
+    import pyarrow.compute as pc
 
     found = _model(model).encode(array.fill_null("").to_pylist(), convert_to_numpy=True, show_progress_bar=False)
     found = np.asarray(found, np.float32)

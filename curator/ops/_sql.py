@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # 0.1 s that `check` need not pay where no SQL is written
 T = TypeVar("T")
 
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
-# Not volatile by DuckDB's own list, but they read the environment or the configuration.
-OUTSIDE = frozenset({"getenv", "current_setting", "getvariable"})
+# Not volatile by DuckDB's own list, but they read the environment, the configuration or (age of one time) the clock.
+OUTSIDE = frozenset({"getenv", "current_setting", "getvariable", "age"})
 
 
 def quote(name: str) -> str:
@@ -109,9 +109,11 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def _volatile() -> frozenset[str]:
+    # DuckDB 2 lists even `+` and `range`, for times with a zone: those hang on the session, other operands do not.
     ask = (
         "select distinct function_name from duckdb_functions() where stability in "
-        "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error'"
+        "('VOLATILE', 'CONSISTENT_WITHIN_QUERY') and function_name <> 'error' and "
+        "not list_has_any(parameter_types, ['TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ_NS'])"
     )
     found = _ask(lambda con: con.execute(ask).fetchall())
     return frozenset(name for (name,) in found) | OUTSIDE
@@ -180,7 +182,13 @@ def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str
 
     def ask(con: duckdb.DuckDBPyConnection) -> pa.Schema:
         # A reader, not an empty table: to make any array, pyarrow imports pandas where it is installed (0.5 s).
-        con.from_arrow(pa.RecordBatchReader.from_batches(schema, [])).create_view("rows", replace=True)
+        # And no view on the reader itself: it can be read once, and a query may name `rows` twice.
+        empty = con.from_arrow(pa.RecordBatchReader.from_batches(schema, []))
+        typed = (
+            f"null::{kind} as {quote(name)}" if str(kind) != '"NULL"' else f"null as {quote(name)}"
+            for name, kind in zip(schema.names, empty.types, strict=True)
+        )
+        con.execute(f"create or replace view rows as select {', '.join(typed)} where false")
         try:
             return con.sql(query).to_arrow_reader(1).schema
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -27,8 +27,9 @@ REASONS = {
     "not_correct": "the long trace is known to be wrong; nothing was asked",
     "no_answer": "neither a reference nor a final answer in the long trace to check against; nothing was asked",
     "no_level": "the level is neither stated nor to be read off the headings, or the level column has none",
+    "too_long": "the prompt, long trace and all, does not fit the model's context; nothing was asked",
     "engine_error": "the request failed after the engine's own retries, or the answer was filtered",
-    "truncated": "the rewrite ran into max_tokens",
+    "truncated": "the rewrite ran into max_tokens or the end of the model's context",
     "think_tags": "think tags are left in the rewrite",
     "sections_missing": "a section of the judged level, or the solution, is missing",
     "answer_missing": "no final answer found in the rewrite",
@@ -89,7 +90,7 @@ def _needs(settings: Mapping[str, Any]) -> tuple[str, ...]:
 @operator(
     "model",
     effect="makes",
-    version=1,
+    version=2,
     needs=_needs,
     adds=ADDS,
     wants=frozenset({GENERATE}),
@@ -121,8 +122,8 @@ def compress(
     again up to `retries` times. The long text is `think`, else the thinking inside `trace`, else `trace`.
 
     A row without an accepted rewrite stays as it is with `verified` false, its `reject_reason` and a null level
-    (`keep_long`), or is dropped. Rows without a trace, known to be wrong (`correct` false) or without any answer to
-    check against are not asked at all and go the same way.
+    (`keep_long`), or is dropped. Rows without a trace, known to be wrong (`correct` false), without any answer to
+    check against or longer than the model's context are not asked at all and go the same way.
 
     Args:
         engine: the teacher.
@@ -186,6 +187,8 @@ def compress(
         last = Outcome(None)
         for number in range(retries + 1):
             found = await attempt(job, number, tokens_long)
+            if found.reason == "too_long":
+                return tokens_long, replace(found, attempts=number)
             last = Outcome(found.reason, number + 1, found.rewrite, found.tokens_short, found.note)
             if last.reason is None or last.reason == "engine_error":
                 break
@@ -236,6 +239,8 @@ def _job(row: Mapping[str, Any], mode: str, level: str, template: str, line: str
 
 def _read(c: Completion, given: str | None) -> Outcome:
     """Form of a completion: the first thing wrong with it, before the answer is looked at."""
+    if c.too_long:
+        return Outcome("too_long", note=c.error)
     if c.finish_reason in ("error", "content_filter"):
         return Outcome("engine_error", note=c.error or c.finish_reason)
     if c.finish_reason == "length":

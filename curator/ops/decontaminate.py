@@ -38,7 +38,7 @@ def inputs(settings: Mapping[str, Any]) -> list[str]:
 @operator(
     _kind,
     effect="keeps",
-    version=2,
+    version=3,
     needs=_needs,
     adds=("contaminated", "contamination"),
     wants=lambda s: frozenset({GENERATE}) if _kind(s) == "model" else frozenset(),
@@ -141,9 +141,9 @@ def decontaminate(
         found = await asyncio.to_thread(plain, table)
         for column in _columns(on):
             rows, array = _left(table, column, found)
-            near = await asyncio.to_thread(finder.neighbours, array, table.take(pa.array(rows, pa.int64())))
+            near = await asyncio.to_thread(finder.neighbours, array, table, rows)
             texts = {row: str(text) for row, text in enumerate(array.to_pylist()) if row in near}
-            keys = [table.column("row_id")[row].as_py() for row in rows]
+            keys = table.column("row_id").take(pa.array(rows)).to_pylist()
             hits = await judge(
                 engine, texts, near, finder.items, keys, both_orders=both_orders, max_tokens=max_tokens  # type: ignore[arg-type]
             )  # fmt: skip
@@ -153,16 +153,18 @@ def decontaminate(
     return ask if "judge" in methods else run
 
 
-def _left(table: pa.Table, column: str, found: Found) -> tuple[list[int], Any]:
-    """Return the rows that nothing has convicted yet, and their texts."""
+def _left(table: pa.Table, column: str, found: Found) -> tuple[Any, Any]:
+    """Return int64: the rows that nothing has convicted yet, and their texts."""
+    import numpy as np
+
     from curator.fold import strings
 
-    guilty = {row for row, hits in found.items() if any(h.convicted for h, _ in hits)}
-    array = strings(table.column(column))
+    guilty = [row for row, hits in found.items() if any(h.convicted for h, _ in hits)]
+    array, rows = strings(table.column(column)), np.arange(len(table))
     if not guilty:
-        return list(range(len(table))), array
-    rows = [row for row in range(len(table)) if row not in guilty]
-    return rows, array.take(pa.array(rows, pa.int64()))
+        return rows, array
+    rows = np.delete(rows, guilty)
+    return rows, array.take(pa.array(rows))
 
 
 def _plain(finder: Finder, methods: list[str], table: pa.Table, columns: Names) -> Found:
@@ -170,8 +172,7 @@ def _plain(finder: Finder, methods: list[str], table: pa.Table, columns: Names) 
     for method in methods:
         for column in columns:
             rows, array = _left(table, column, found)
-            here = table if len(rows) == len(table) else table.take(pa.array(rows, pa.int64()))
-            _add(found, lift(finder.hits(method, array, here), rows), column)
+            _add(found, lift(finder.hits(method, array, table, rows), rows), column)
     return found
 
 

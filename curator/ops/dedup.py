@@ -142,6 +142,7 @@ def dedup(
             _exact.decide(view, plan.on, plan.normalise, plan.keep, _against.batches(files, plan.on, plan.made))
         else:
             _near.decide(plan, view, files)
+            view.give_back()  # what it held is free now
         if index:
             _store_index(view, plan)
         return _split(view, plan, action, made if index else None)
@@ -239,13 +240,17 @@ def _store_index(view: View, plan: _near.Plan) -> None:
 
 
 def _split(view: View, plan: _near.Plan, action: str, made: str | None) -> Split:
+    held = "dedup_result"
     new = {
         "cluster_id": "coalesce(d.cluster_id, rows.row_id)",
         "dup_of": "d.dup_of",
         "similarity": "d.similarity",
         "cluster_size": "coalesce(d.cluster_size, 1)::int",
     }
-    source = "rows left join dedup_result d using (row_id)"
+    if action == "drop":  # a join that holds little of each row: what stays is its own cluster
+        held = "(select row_id, cluster_size, dup_of is not null as lost from dedup_result)"
+        new |= {"cluster_id": "rows.row_id", "dup_of": "null::varchar", "similarity": "null::double"}
+    source = f"rows left join {held} d using (row_id)"
     if made is not None:
         new |= {_against.PAYLOAD: "p.payload", _against.SETTINGS: literal(made)}
         source += " left join dedup_payload p using (row_id)"
@@ -257,7 +262,7 @@ def _split(view: View, plan: _near.Plan, action: str, made: str | None) -> Split
         f'method := {literal(plan.method)}, "on" := {_sql_list(plan.on)}, {_extra(plan)}))::varchar'
     )
     return Split(
-        f"select {chosen} from {source} where d.dup_of is null",
+        f"select {chosen} from {source} where d.lost is not true",
         f"select row_id, case when outside then 'index_duplicate' else '{plan.method}_duplicate' end as reason, "
         f"{told} as evidence from dedup_result where dup_of is not null",
     )

@@ -49,7 +49,7 @@ def export(
     and one assistant turn, thinking apart from answer. Rows that cannot be an example (no trace, cut off, a stray think
     tag) are listed with their reason in `left_out/` and the ledger, and counted on the card. Formats: trl,
     trl-completion, trl-grpo, llama-factory, llama-factory-alpaca, axolotl, verl, verl-rl, open-instruct,
-    open-instruct-rlvr, hf.
+    open-instruct-rlvr, hf; of what `pair` makes trl-dpo, trl-kto, trl-prm, llama-factory-dpo, llama-factory-kto.
 
     Args:
         to: format, or a list of formats; the first is the default config in `data/`, the others have own folders.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curator.errors import InputError
 from curator.reading.files import format_of
@@ -137,6 +136,8 @@ def arrow_schema(path: Path) -> pa.Schema:
     """
     try:
         if format_of(path.name) == "parquet":
+            import pyarrow.parquet as pq  # 0.02 s that a look at other files need not pay
+
             schema = pq.read_schema(path)
         else:
             with pa.memory_map(str(path)) as source:
@@ -165,6 +166,8 @@ def arrow_batches(path: Path) -> Iterator[Any]:
 
 def _batches(path: Path) -> Iterator[Any]:
     if format_of(path.name) == "parquet":
+        import pyarrow.parquet as pq
+
         with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=PIECE_ROWS):
                 yield from _small(batch)

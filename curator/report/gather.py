@@ -44,6 +44,7 @@ class Story:
     pipeline: str = ""
     tokens: list[Histogram] = field(default_factory=list)
     samples: list[Row] = field(default_factory=list)
+    revised: list[Row] = field(default_factory=list)
     dropped: dict[str, list[Row]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -98,6 +99,8 @@ def _read_rows(con: duckdb.DuckDBPyConnection, run: Run, story: Story, samples: 
             story.samples = _sample(con, files, have, samples)
         if not story.tokens:
             story.tokens = _tokens(con, files, have)
+        if not story.revised and {"rollouts", "trace_revised"} <= have:
+            story.revised = _revised(con, files, have, samples)
     for receipt in story.receipts:
         if receipt.get("dropped"):
             files = run.files(receipt["step"], dropped=True)
@@ -114,14 +117,34 @@ def _sample(con: duckdb.DuckDBPyConnection, files: list[Path], have: set[str], s
     return _rows(con, query)
 
 
+def _revised(con: duckdb.DuckDBPyConnection, files: list[Path], have: set[str], samples: int) -> list[Row]:
+    """Rows with a search, the changed ones first; whole texts, because places in them count characters."""
+    names = [n for n in _REVISED if n in have]
+    order = [*(f"strlen({n}), {n}" for n in ("problem_id", "row_id") if n in have)]
+    fits = f"n_rollouts > 0 AND strlen(trace) <= {20 * CHARS}"
+    query = (
+        f"SELECT {', '.join(names)} FROM {table.sql_files(files)} WHERE {fits} "
+        f"ORDER BY changed DESC, {', '.join(order)} LIMIT {samples}"
+    )
+    return _rows(con, query)
+
+
+_REVISED = (
+    "row_id", "problem_id", "problem", "answer", "trace", "trace_revised", "changed", "stop_reason", "start_thought",
+    "n_thoughts_before", "n_thoughts_after", "n_steps_before", "n_steps_after", "tokens_before", "tokens_after",
+    "n_rollouts", "n_accepted", "revision_model", "ban_route", "rollouts",
+)  # fmt: skip
 _TEXTS = ("problem", "trace", "response", "short_cot", "short_solution", "answer", "predicted_answer")
 
 
 def _tokens(con: duckdb.DuckDBPyConnection, files: list[Path], have: set[str]) -> list[Histogram]:
     pairs = [("long trace", "tokens_long"), ("short trace", "tokens_short")]
+    where = "WHERE verified" if "verified" in have else ""
     if not {"tokens_long", "tokens_short"} <= have:
-        pairs = [("trace", "n_tokens")] if "n_tokens" in have else []
-    where = "WHERE verified" if "verified" in have and len(pairs) == 2 else ""
+        pairs = [("thinking before", "tokens_before"), ("thinking after", "tokens_after")]
+        where = "WHERE n_rollouts > 0" if "n_rollouts" in have else ""
+    if not {pairs[0][1], pairs[1][1]} <= have:
+        pairs, where = [("trace", "n_tokens")] if "n_tokens" in have else [], ""
     found = []
     for name, column in pairs:
         query = (

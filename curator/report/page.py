@@ -5,12 +5,12 @@ A content security policy forbids scripts and all loading as a second wall behin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from curator.report import charts
+from curator.report import charts, revised
 from curator.report.gather import CHARS, Story
+from curator.report.parts import section, table, text
 from curator.report.style import STYLE
 from curator.report.terminal import show
 
@@ -37,36 +37,15 @@ _PAGE = """<!doctype html>
 def render(story: Story) -> str:
     """Return the page."""
     parts = [
-        _head(story), _section("Rows", charts.funnel(story.receipts) + _steps(story)), _tokens(story), _reports(story),
-        _engines(story), _samples(story), _dropped(story), _pipeline(story),
+        _head(story), section("Rows", charts.funnel(story.receipts) + _steps(story)), _tokens(story), _reports(story),
+        _engines(story), revised.section(story), _samples(story), _dropped(story), _pipeline(story),
     ]  # fmt: skip
-    return _PAGE.format(
-        title=text(f"{story.name} - curator report"), style=STYLE, body="\n".join(p for p in parts if p)
-    )
+    return document(f"{story.name} - curator report", "\n".join(p for p in parts if p))
 
 
-def text(value: Any) -> str:
-    """Return a value as escaped text."""
-    return escape(show(value).replace("\0", "\ufffd"), quote=True)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return an HTML table; columns of numbers are set right."""
-    lines = [list(row) for row in rows]
-    right = [
-        bool(lines) and all(isinstance(r[i], int | float) and not isinstance(r[i], bool) for r in lines)
-        for i in range(len(head))
-    ]
-    mark = [' class="n"' if r else "" for r in right]
-    top = "".join(f"<th{m}>{text(name)}</th>" for name, m in zip(head, mark, strict=True))
-    body = "\n".join(
-        "<tr>" + "".join(f"<td{m}>{text(v)}</td>" for v, m in zip(row, mark, strict=True)) + "</tr>" for row in lines
-    )
-    return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{text(title)}</h2>\n{body}\n</section>"
+def document(title: str, body: str, style: str = "") -> str:
+    """Return the whole page around a body; `style` is added to the style sheet."""
+    return _PAGE.format(title=text(title), style=STYLE + style, body=body)
 
 
 def _head(story: Story) -> str:
@@ -99,8 +78,9 @@ def _tokens(story: Story) -> str:
     means = [h.mean for h in story.tokens]
     line = ", ".join(f"{h.name}: mean {h.mean:,.0f} tokens" for h in story.tokens)
     if len(means) == 2 and means[1]:
-        line += f" ({means[0] / means[1]:.1f} times shorter; verified rewrites only)"
-    return _section("Tokens", f"<p>{text(line)}</p>" + charts.histogram(story.tokens))
+        only = "traces that were searched" if "thinking" in story.tokens[0].name else "verified rewrites"
+        line += f" ({means[0] / means[1]:.1f} times shorter; {only} only)"
+    return section("Tokens", f"<p>{text(line)}</p>" + charts.histogram(story.tokens))
 
 
 def _reports(story: Story) -> str:
@@ -110,17 +90,17 @@ def _reports(story: Story) -> str:
         for title, rows in (r.get("reports") or {}).items()
         if rows
     ]
-    return _section("What the steps report", "\n".join(parts)) if parts else ""
+    return section("What the steps report", "\n".join(parts)) if parts else ""
 
 
 def _engines(story: Story) -> str:
-    keys = ("requests", "cached", "tokens_in", "tokens_out", "errors")
+    keys = ("requests", "cached", "tokens_in", "tokens_out", "errors", "too_long")
     rows = [
         (alias, *(int(use.get(k, 0)) for k in keys), f"{use['cost']:.4f}" if "cost" in use else "no price")
         for alias, use in story.engines.items()
     ]
-    head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "cost")
-    return _section("Models", table(head, rows)) if rows else ""
+    head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "too long", "cost")
+    return section("Models", table(head, rows)) if rows else ""
 
 
 def _block(title: str, value: Any) -> str:
@@ -151,7 +131,7 @@ def _samples(story: Story) -> str:
             f"<details{opened}><summary>{text(title)}</summary>\n<ul class='chips'>{chips}</ul>\n"
             f"{_block('problem', problem)}\n<div class='sides'>{sides}</div></details>"
         )
-    return _section("Rows to read", "\n".join(parts)) if parts else ""
+    return section("Rows to read", "\n".join(parts)) if parts else ""
 
 
 def _dropped(story: Story) -> str:
@@ -161,12 +141,12 @@ def _dropped(story: Story) -> str:
             shown = [(r["reason"], r["row_id"], r["evidence"], r["problem"]) for r in rows]
             inner = table(("reason", "row", "evidence", "problem"), shown)
             parts.append(f"<details><summary>{text(step)}</summary>\n{inner}</details>")
-    return _section("Some of the dropped rows", "\n".join(parts)) if parts else ""
+    return section("Some of the dropped rows", "\n".join(parts)) if parts else ""
 
 
 def _pipeline(story: Story) -> str:
     if not story.pipeline:
         return ""
-    return _section(
+    return section(
         "Pipeline", f"<details><summary>pipeline.yaml</summary><pre>{escape(story.pipeline)}</pre></details>"
     )

@@ -5,11 +5,13 @@ STYLE = """
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1a1d21; --soft: #5b6470; --line: #dfe3e8; --panel: #f6f7f9;
   --kept: #2f6db5; --gone: #d9822b; --s0: #8a94a3; --s1: #2f6db5;
+  --cut: #fbe3df; --new0: #d9f0dc; --new1: #d6e8f8; --new2: #eee4f7; --new3: #f6eecb;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #16191d; --ink: #e7eaee; --soft: #9aa4b1; --line: #2e343c; --panel: #1e2227;
     --kept: #5b9be0; --gone: #e39a4b; --s0: #77818f; --s1: #5b9be0;
+    --cut: #4a2622; --new0: #1d3d25; --new1: #1b3650; --new2: #382a4d; --new3: #423a17;
   }
 }
 * { box-sizing: border-box; }
@@ -49,5 +51,30 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); 
 .chips { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; padding: 0; margin: 8px 0; font-size: 13px;
   color: var(--soft); }
 .chips b { color: var(--ink); font-weight: 600; overflow-wrap: anywhere; }
+pre .cut { background: var(--cut); }
+pre .new { background: var(--new0); }
+pre .new.h1 { background: var(--new1); }
+pre .new.h2 { background: var(--new2); }
+pre .new.h3 { background: var(--new3); }
+.audit th, .audit td { overflow-wrap: normal; padding-right: 18px; }
+.audit td:last-child { min-width: 260px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; margin: 4px 0; }
+"""
+
+PLOTS = """
+:root { --a: #2f6db5; --b: #d9822b; }
+@media (prefers-color-scheme: dark) { :root { --a: #5b9be0; --b: #e39a4b; } }
+circle.dot.a, rect.cell { fill: var(--a); }
+circle.dot.b { fill: var(--b); }
+line.range { stroke-width: 2; }
+line.range.a { stroke: var(--a); }
+line.range.b { stroke: var(--b); }
+svg text.on { fill: var(--paper); font-variant-numeric: tabular-nums; }
+.label-proxy, .label-smoke { display: inline-block; border-radius: 4px; padding: 1px 8px; font-weight: 600; }
+.label-proxy { background: var(--b); color: #1a1d21; }
+.label-smoke { background: var(--a); color: var(--paper); }
+.teachers th, .teachers td { padding: 3px 12px 3px 0; white-space: nowrap; overflow-wrap: normal; }
+.teachers th { white-space: normal; min-width: 52px; vertical-align: bottom; line-height: 1.25; }
+.teachers .r { text-align: right; font-variant-numeric: tabular-nums; }
+.teachers tr.out td { color: var(--soft); }
 """

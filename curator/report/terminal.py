@@ -28,11 +28,13 @@ def render(story: Story, *, width: int = 120, color: bool | None = None) -> str:
             if rows:
                 _print(console, f"{receipt['step']}: {title}", tuple(rows[0]), [tuple(row.values()) for row in rows])
     if story.engines:
-        head = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "cost")
-        _print(console, "Models", head, [_engine(a, u) for a, u in story.engines.items()])
+        _print(console, "Models", ENGINES, [_engine(a, u) for a, u in story.engines.items()])
     if story.missing:
         console.print(f"Not finished: {', '.join(story.missing)}. Run the same command again to go on.")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()) + "\n"
+
+
+ENGINES = ("engine", "requests", "from store", "prompt tokens", "completion tokens", "errors", "too long", "cost")
 
 
 def _steps(story: Story) -> list[tuple[Any, ...]]:
@@ -47,7 +49,7 @@ def _steps(story: Story) -> list[tuple[Any, ...]]:
 
 
 def _engine(alias: str, use: dict[str, float]) -> tuple[Any, ...]:
-    counts = [int(use.get(k, 0)) for k in ("requests", "cached", "tokens_in", "tokens_out", "errors")]
+    counts = [int(use.get(k, 0)) for k in ("requests", "cached", "tokens_in", "tokens_out", "errors", "too_long")]
     return (alias, *counts, money(use["cost"]) if "cost" in use else "no price")
 
 

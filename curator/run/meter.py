@@ -8,7 +8,17 @@ from contextvars import ContextVar
 from typing import Any, cast
 
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, RewardModel, TextScore
+from curator.engines.protocol import (
+    Completion,
+    Embedder,
+    Embedding,
+    Engine,
+    Message,
+    Request,
+    Reward,
+    RewardModel,
+    TextScore,
+)
 from curator.pipeline import Pipeline
 
 Use = dict[str, float]
@@ -35,8 +45,9 @@ class Meter(Around):
     """An engine that counts: what it is asked goes to the inner engine unchanged.
 
     Numbers (sums over completions): `requests` completions asked for; `cached` of them from the response store;
-    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `cost` the price of all of them and
-    `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
+    `tokens_in`, `tokens_out` of all of them; `errors` with finish_reason error; `too_long` that no
+    context holds, which are neither requests nor errors (absent where there are none); `cost` the price of all of them
+    and `paid` of those not from the store, both absent where the engine has no price. A prompt counts once a request,
     whatever its `n`. `cost` is the same after an interruption; `cached` and `paid` depend on it.
     """
 
@@ -68,10 +79,16 @@ class Meter(Around):
         self._count(found)
         return found
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Ask the inner engine and count one request."""
-        found = await self.inner.score(messages, text)
-        self._add({"requests": 1, "tokens_in": len(found.tokens)})
+        found = await (self.inner.score(messages, text, also) if also else self.inner.score(messages, text))
+        self._add({"requests": 1, "tokens_in": len(found.tokens), "errors": int(found.error is not None)})
+        return found
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Ask the inner engine and count one request."""
+        found = await cast(Embedder, self.inner).embed(messages, text)
+        self._add({"requests": 1, "tokens_in": found.n_tokens, "errors": int(found.error is not None)})
         return found
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
@@ -84,20 +101,23 @@ class Meter(Around):
         """Nothing: the run closes what it opened."""
 
     def _count(self, found: list[Completion]) -> None:
-        cached = tokens_in = tokens_out = errors = new_in = new_out = 0
+        cached = tokens_in = tokens_out = errors = new_in = new_out = too_long = 0
         for c in found:
             tokens_out += c.n_tokens
             tokens_in = max(tokens_in, c.n_prompt_tokens)
-            errors += c.finish_reason == "error"
+            too_long += c.too_long
+            errors += c.finish_reason == "error" and not c.too_long
             if c.cached:
                 cached += 1
             else:
                 new_out += c.n_tokens
                 new_in = max(new_in, c.n_prompt_tokens)
         use: Use = {
-            "requests": len(found), "cached": cached, "errors": errors,
+            "requests": len(found) - too_long, "cached": cached, "errors": errors,
             "tokens_in": tokens_in, "tokens_out": tokens_out,
         }  # fmt: skip
+        if too_long:
+            use["too_long"] = too_long
         if self._price:
             a, b = self._price
             use["cost"] = (a * tokens_in + b * tokens_out) / 1e6
@@ -105,10 +125,11 @@ class Meter(Around):
         self._add(use)
 
     def _add(self, use: Use) -> None:
-        self._watch(self.alias, use)
+        alias = self.alias
+        self._watch(alias, use)
         usage = _TALLY.get()
         if usage is not None:
-            held = usage.setdefault(self.alias, {})
+            held = usage.setdefault(alias, {})
             for name, n in use.items():
                 held[name] = held.get(name, 0) + n
 

@@ -11,6 +11,7 @@ import heapq
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -221,8 +222,8 @@ def _trial(pipeline: Pipeline, chosen: pa.Table) -> Pipeline:
     steps = [Step(first.label, source, {})]
     for step in pipeline.steps[1:]:
         if step.kind != "sink":
-            own = {setting: f"{step.label}/{alias}" for setting, alias in step.engines.items()}
-            steps.append(Step(step.label, replace(step.op, reports={}), {**step.settings, **own}))
+            own = step.with_engines(step.settings, partial("{}/{}".format, step.label))
+            steps.append(Step(step.label, replace(step.op, reports={}), own))
     return replace(pipeline, steps=tuple(steps))
 
 
@@ -248,6 +249,9 @@ def _asked(
     seconds = tokens_out / rate if rate else None
     if not new:
         cost, seconds = 0.0, 0.0
+    if made.requests:  # another engine of this step: their money adds up, their time runs side by side
+        cost = None if cost is None or made.cost is None else cost + made.cost
+        seconds = None if seconds is None or made.seconds is None else max(seconds, made.seconds)
     made = replace(
         made, requests=made.requests + round(use.requests * by), stored=made.stored + round(use.stored * by),
         tokens_in=made.tokens_in + round(tokens_in), tokens_out=made.tokens_out + round(tokens_out), basis=basis,

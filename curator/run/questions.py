@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from curator import table
+from curator import flow, table
 from curator.errors import CheckError
+from curator.op import find
 from curator.run import ledger, receipts
 from curator.run.result import Run
 
@@ -31,9 +32,9 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
         row: a row_id or a problem_id.
 
     Returns:
-        Events in order: `step`, `event` (read, made, changed, kept, dropped, left_out, final), `row_id`, `what`:
-        for `dropped` and `left_out` the reason and the evidence, else the columns that are new or changed, with the
-        beginning of their values.
+        Events in order: `step`, `event` (read, made, changed, kept, told, dropped, left_out, final), `row_id`, `what`:
+        for `dropped` and `left_out` the reason and the evidence, for `told` what the step says itself, else the columns
+        that are new or changed, with the beginning of their values.
 
     Raises:
         CheckError: the folder holds no run, or the run has no such row.
@@ -53,7 +54,7 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
         family |= {r["row_id"] for r in (*out, *lost)} - tracked
         present = {r["row_id"]: r for r in out}
         for r in out:
-            events.append(_event(step, r, before))
+            events += [_event(step, r, before), *_told(step, r, before)]
         for r in lost:
             events.append({"step": step["label"], "event": "dropped", "row_id": r["row_id"], "what": _gone(r)})
         before = present
@@ -128,6 +129,18 @@ def _event(step: Mapping[str, Any], row: Row, before: Mapping[str, Row]) -> dict
     if event == "made" and row.get("parent_id"):
         what = f"from {row['parent_id']}; {what}"
     return {"step": step["label"], "event": event, "row_id": row["row_id"], "what": what}
+
+
+def _told(step: Mapping[str, Any], row: Row, before: Mapping[str, Row]) -> Iterator[dict[str, Any]]:
+    """Yield what the operator itself tells of a row that it made or changed: its `story(row)`, where it has one."""
+    if row == before.get(row["row_id"]):
+        return
+    try:
+        story = flow.hook(find(step["op"]), "story")
+    except (KeyError, CheckError):  # an operator of a package that is not here any more
+        return
+    for said in story(row) if story is not None else ():
+        yield {"step": step["label"], "event": "told", "row_id": row["row_id"], "what": said}
 
 
 def _same(a: Any, b: Any) -> bool:

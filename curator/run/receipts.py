@@ -45,12 +45,6 @@ def settings_of(step: Step, pipeline: Pipeline) -> dict[str, Any]:
     return bound
 
 
-def engines_of(step: Step) -> dict[str, str]:
-    """Return setting -> engine alias, for the settings of `step` that name an engine."""
-    bound = step.bound
-    return {s.name: bound[s.name] for s in step.op.settings if s.is_engine and bound.get(s.name) is not None}
-
-
 def key(
     step: Step,
     pipeline: Pipeline,
@@ -66,8 +60,7 @@ def key(
     `identities`: engine alias -> identity; `limit`: rows read, for the source; `wanted`: see `refill`.
     """
     settings = settings_of(step, pipeline)
-    for name, alias in engines_of(step).items():
-        settings[name] = dict(identities[alias])
+    settings = step.with_engines(settings, lambda alias: dict(identities[alias]))
     made_of = {"op": step.op.name, "version": step.op.version, "settings": settings, "parent": parent}
     made_of["inputs"] = sorted(inputs.values())
     if step.kind == "source":

@@ -14,12 +14,16 @@ from typing import Any
 
 from curator import prompts
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Engine, Message, Request, Reward, TextScore
+from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
 from curator.pipeline import Pipeline
 from curator.run.meter import Engines, Meter
+from curator.text import THINK_CLOSE
 
 FILLER = "Step by step, one thought after the other. "
-LONG = "<think>\n" + FILLER * 60 + "\n</think>\n\n"
+THOUGHTS = 15  # of a canned long answer: the mean of right MATH-500 traces of R1-Distill-7B (docs/retro-search.md)
+LONG = "<think>\n" + "\n\nWait, ".join([FILLER * 4] * THOUGHTS) + "\n</think>\n\n"
+# Goes on for longer than any trace has steps left, so a search takes none of them: the most it can ask.
+ENDLESS = "So.\n\n" * 2000 + "</think>\n\n"
 _EASY = "".join(f"**{name}**\nAs above.\n" for name in prompts.SECTIONS["easy"])
 
 
@@ -83,18 +87,28 @@ class Rehearsal(Around):
 
     def _canned(self, request: Request, text: str) -> Completion:
         answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
+        if request.prefix and THINK_CLOSE not in request.prefix:
+            stop = request.sampling.stop
+            body = FILLER + stop[0] if stop else ENDLESS + answer
+            return Completion(body, "stop", self.count_tokens(body), 0)
         rewrite = "DIFFICULTY:" in text
         body = f"DIFFICULTY: easy\n{_EASY}**Solution**\n{answer}" if rewrite else LONG + answer
         head = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]  # two prompts, two answers
         return Completion(body if rewrite else f"{body}\n({head})", "stop", self.count_tokens(body), 0)
 
-    async def score(self, messages: tuple[Message, ...], text: str) -> TextScore:
+    async def score(self, messages: tuple[Message, ...], text: str, also: frozenset[str] = frozenset()) -> TextScore:
         """Count one request; every token gets log-probability 0."""
         whole = text + "".join(m.content for m in messages)
         self.use.requests += 1
         self.use.tokens_in += self.count_tokens(whole.replace(LONG, ""))
         self.use.long += whole.count(LONG)
-        return TextScore((text,), (0.0,), (0,))
+        told = (0.0,) if also else None
+        return TextScore((text,), (0.0,), (0,), False, told, told)
+
+    async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
+        """Count one request; the vector is 0."""
+        await self.score(messages, text)
+        return Embedding((0.0,), 1)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Count one request; the only head says 0."""

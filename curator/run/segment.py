@@ -28,6 +28,11 @@ from curator.shards import Part, parts
 
 MODEL_ROWS = 256  # rows of a shard before a model operator: 16 samples of 100 kB each are then 400 MB, not 8 GB
 
+# A small table is still work for several workers: a thousand long traces are one file and minutes of verification. So
+# row operators get at least PIECES units, but none of fewer rows than pay for starting a worker. The cut must not
+# depend on how many workers there are: a run goes on with another number of them.
+PIECES, PIECE_ROWS = 16, 256
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -37,6 +42,13 @@ class Unit:
     source: Path
     start: int
     rows: int
+
+
+def rows_of_unit(shards: Sequence[Part], most: int | None) -> int | None:
+    """Return the rows of a unit; None where the shards are units as they are. `most`: the limit for model operators."""
+    if most is not None:
+        return most
+    return max(PIECE_ROWS, -(-sum(s.rows for s in shards) // PIECES)) if len(shards) < PIECES else None
 
 
 def cut(shards: Sequence[Part], rows: int | None) -> list[Unit]:
@@ -57,8 +69,9 @@ class Segment:
     ) -> None:
         self.session, self.steps, self.parent = session, steps, parent
         models = [p for p in steps if p.spec.kind == "model"]
-        self.unit_rows = min(session.shard_rows, MODEL_ROWS) if models else None
-        self.units = units if units is not None else cut(parts(parent.folder), self.unit_rows)
+        shards = parts(parent.folder) if units is None else []
+        self.unit_rows = rows_of_unit(shards, min(session.shard_rows, MODEL_ROWS) if models else None)
+        self.units = cut(shards, self.unit_rows) if units is None else units
         self.pool = Pool({p.label: p.spec for p in steps if p.spec.kind == "row"}, session.workers)
         self.functions: dict[str, Any] = {}
         engines = [e for p in models for e in p.step.engines.values()]

@@ -132,13 +132,12 @@ def plan_steps(
     parent: str | None = None
     for number, step in enumerate(pipeline.steps, 1):
         inputs = {str(f): prints.of(f) for f in receipts.input_files(step)}
-        opened = {name: engines.get(alias) for name, alias in step.engines.items()}
         identities = {alias: engines.get(alias).identity for alias in step.engines.values()}
         more = wanted(pipeline.steps, number - 1) if wanted else None
         key = receipts.key(
             step, pipeline, parent=parent, inputs=inputs, identities=identities, limit=limit, wanted=more
         )
-        settings: dict[str, Any] = {**receipts.settings_of(step, pipeline), **opened}
+        settings = step.with_engines(receipts.settings_of(step, pipeline), engines.get)
         bound = step.bound
         spec = Spec(
             step.label, step.op.name, step.kind, step.op.effect, step.op.factory, settings,

@@ -60,7 +60,7 @@ class Watch:
         process waited for a processor: that time is ours. So is the time that an empty wait took beyond its end.
         """
         pause = self._pause()
-        ready, writable, _ = select.select(reads, writes, (), pause)
+        ready, writable = _ready(reads, writes, pause)
         now = time.monotonic()
         took = now - self.looked
         self.ours += took if ready or writable else max(0.0, took - pause)
@@ -87,6 +87,33 @@ class Watch:
     def _pause(self) -> float:
         left = self.limit_s - (time.monotonic() - self.begun)
         return left if left > 0 else min(TICK, self.limit_s / 4)
+
+
+def _number(side: Readable) -> int:
+    return side if isinstance(side, int) else side.fileno()
+
+
+def _ready(
+    reads: Sequence[Readable], writes: Sequence[Readable], pause: float
+) -> tuple[list[Readable], list[Readable]]:
+    """Return which can be read and which can be written, after `pause` seconds at most.
+
+    By poll: select refuses descriptors above 1,023, which a process with many boxes or shards has.
+    """
+    wanted: dict[int, int] = {}
+    for flag, sides in ((select.POLLIN, reads), (select.POLLOUT, writes)):
+        for side in sides:
+            wanted[_number(side)] = wanted.get(_number(side), 0) | flag
+    poll = select.poll()
+    for number, flags in wanted.items():
+        poll.register(number, flags)
+    found = dict(poll.poll(max(0.0, pause) * 1000))
+    over = select.POLLHUP | select.POLLERR | select.POLLNVAL  # an end is news to both sides
+
+    def among(sides: Sequence[Readable], flag: int) -> list[Readable]:
+        return [side for side in sides if found.get(_number(side), 0) & (flag | over)]
+
+    return among(reads, select.POLLIN), among(writes, select.POLLOUT)
 
 
 @contextmanager

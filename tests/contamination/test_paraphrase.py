@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.contamination.evidence import Item
-from curator.contamination.paraphrase import SIMILARITY, ParaphraseIndex, Weights, _order, compare
+from curator.contamination.paraphrase import SIMILARITY, ParaphraseIndex, Weights, _order, compare, hash_of
 from curator.contamination.problem import body, read
 from curator.kernels import features
 
@@ -96,8 +96,8 @@ def test_order_is_the_common_subsequence(one, other):
 
 
 PARTS = (
-    "Anna Bob the of sells rolls trays bakery midday afterwards total twice half three 3 14 36 1,000 1000 2.50 2.5 1/2 "
-    "is's É Zoë ‘quoted’ $x^2$ \\frac{1}{2} = How many ? . #### \nAnswer: Question: sold Selling"
+    "Anna Bob the of sells rolls trays bakery midday afterwards total twice half three 3 14 36 1,000 1000 2.50 2.5 0.5 "
+    "1/2 is's É Zoë ‘quoted’ $x^2$ \\frac{1}{2} = How many ? . #### \nAnswer: Question: sold Selling"
 )
 part = st.sampled_from(PARTS.split(" "))
 problems = st.lists(part, max_size=14).map(" ".join)
@@ -125,7 +125,7 @@ def test_the_kernel_reads_as_many_features_as_python(text):
         question = body(text) if text.lower().lstrip().startswith(("question", "problem")) else None
         if question is None:
             mine = read(body(text)).features  # before a question's first word the kernel sees no answer begin
-            assert len(kernel.hashes) == len(mine) or not mine
+            assert set(kernel.hashes.tolist()) == {hash_of(f) for f in mine} or not mine
 
 
 def test_the_search_on_real_problems_misses_nothing():
@@ -138,8 +138,8 @@ def test_the_search_on_real_problems_misses_nothing():
     proposed = {tuple(p) for p in found.candidates(pa.array(rows), SIMILARITY, numbers=True).tolist()}
     for r, row in enumerate(rows):
         theirs = read(body(row))
-        for i, problem in enumerate(found.problems):
-            if compare(problem, theirs, found.weight).convicted:
+        for i in range(len(items)):
+            if compare(found.problem(i), theirs, found.weight).convicted:
                 assert (r, i) in proposed
 
 
@@ -152,7 +152,7 @@ def test_rows_do_not_see_each_other():
 
 
 def test_weights_have_a_prior():
-    one = Weights([read("the bakery sells 3 rolls")])
+    one = Weights(["the bakery sells 3 rolls"])
     assert one("bakery"[:5]) > 2 * one("the")
     assert one("#3") < one("#36")
 

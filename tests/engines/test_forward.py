@@ -139,15 +139,40 @@ def test_scores_are_the_library_s(model):
     pairs += pairs[:3]  # again, now that their pages are known
     ours, theirs = fast(model, threads=2).score(pairs), Batch(model, 4, frozenset([END]), 0).score(pairs)
     for a, b, (_, text) in zip(ours, theirs, pairs, strict=True):
-        assert len(a) == len(text)
+        assert len(a.logprobs) == len(text)
+        assert a.logprobs == pytest.approx(b.logprobs, abs=2e-4)
+        assert a.entropies is None
+
+
+def test_entropies_margins_and_vectors_are_the_library_s(model):
+    texts = prompts(6, seed=2)
+    pairs = [(p, t) for p, t in zip(texts, texts[1:] + texts[:1], strict=True)]
+    library = Batch(model, 4, frozenset([END]), 0)
+    for a, b in zip(fast(model, threads=2).score(pairs, spread=True), library.score(pairs, spread=True), strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=2e-4)
+        assert a.entropies == pytest.approx(b.entropies, abs=2e-4)
+        assert a.margins == pytest.approx(b.margins, abs=2e-4)
+    for a, b in zip(fast(model).embed(pairs), library.embed(pairs), strict=True):
         assert a == pytest.approx(b, abs=2e-4)
+    assert fast(model).embed([([], texts[0])])[0] == pytest.approx(library.embed([([], texts[0])])[0], abs=2e-4)
+
+
+def test_entropy_and_margin_by_their_definitions(model):
+    import torch
+
+    prompt, text = prompts(2, seed=3)
+    p = model(torch.tensor([prompt + text])).logits[0, len(prompt) - 1 : -1].detach().double().softmax(-1)
+    (told,) = fast(model).score([(prompt, text)], spread=True)
+    two = p.topk(2).values
+    assert told.entropies == pytest.approx((-(p * p.log()).sum(-1)).tolist(), abs=1e-3)
+    assert told.margins == pytest.approx((two[:, 0] - two[:, 1]).tolist(), abs=1e-3)
 
 
 def test_what_is_scored_is_what_was_told(model):
     """A text's score is bit for bit what its generation told: the same sums, in a prefill or step by step."""
     written = finish(fast(model), rows(prompts(4), temperature=1.0))
     for row, told in zip(written, fast(model).score([(r.prompt, r.ids) for r in written]), strict=True):
-        assert told == row.logprobs
+        assert told.logprobs == row.logprobs
 
 
 def test_samples_of_one_prompt_are_prefilled_once(model, monkeypatch):

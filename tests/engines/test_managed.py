@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.engines.budget import Price
-from curator.engines.managed import Limits, Managed, _runs
-from curator.engines.protocol import Completion, Message, Request, Sampling, TextScore
+from curator.engines.budget import Limits, Price
+from curator.engines.managed import Managed, _runs
+from curator.engines.protocol import Completion, Message, Request, Sampling, TextScore, too_long
 from curator.engines.store import Store
 from curator.errors import BudgetSpent, CheckError, EngineError
 
@@ -36,8 +36,8 @@ class Fake:
     async def generate(self, request: Request) -> list[Completion]:
         self.asked.append(request)
         await asyncio.sleep(self.delay)
-        if self.fails(request):
-            return [Completion("", "error", error="no")] * request.n
+        if failed := self.fails(request):
+            return [failed if isinstance(failed, Completion) else Completion("", "error", error="no")] * request.n
         text = request.messages[0].content
         return [Completion(f"{text}/{request.first_sample + i}", self.finish, 10, 5) for i in range(request.n)]
 
@@ -165,6 +165,20 @@ def test_too_many_errors_stop_the_step():
     assert all(f[0].finish_reason == "error" for f in few)  # too few to judge
     many = go(managed(raw, error_share=0.25), *[ask(str(i)) for i in range(40)])
     assert not any(isinstance(f, EngineError) for f in many)
+
+
+def test_rows_that_no_context_holds_say_nothing_about_the_engine(tmp_path):
+    def fits(r: Request) -> bool:
+        return int(r.messages[0].content) % 10 == 0
+
+    engine = managed(Fake(fails=lambda r: None if fits(r) else too_long(5000, 2048)), Store(tmp_path))
+    found = go(engine, *[ask(str(i)) for i in range(40)])
+    assert sum(f[0].too_long for f in found) == 36
+    assert (engine.statistics.requests, engine.statistics.errors) == (4, 0)
+    assert len(Store(tmp_path)) == 4  # a failure is not remembered
+    # Nor do they hide that all the others fail.
+    engine = managed(Fake(fails=lambda r: fits(r) or too_long(5000, 2048)))
+    assert any(isinstance(f, EngineError) for f in go(engine, *[ask(str(i)) for i in range(200)]))
 
 
 def test_a_token_budget_is_never_passed_and_is_used_up(tmp_path):

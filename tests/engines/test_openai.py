@@ -167,6 +167,25 @@ def test_400_fails_that_row_only():
     assert requests == 3  # a 400 is not asked twice
 
 
+@pytest.mark.parametrize(
+    ("message", "is_rows_fault"),
+    [
+        ("This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.", True),
+        ("This model's maximum context length is 2048 tokens. However, your request has 2048 input tokens.", True),
+        ("'max_tokens' is too large: 4096. This model's maximum context length is 2048 tokens and your request has 90 "
+         "input tokens (4096 > 2048 - 90).", False),
+        ("This model's maximum context length is 2048 tokens. However, you requested 4096 output tokens and your "
+         "prompt contains at least 90 input tokens, for a total of at least 4186 tokens.", False),
+        ("The input (5000 tokens) is longer than the model's context length (2048 tokens).", True),
+        ("This model's maximum context length is 128000 tokens. However, you requested 200000 tokens.", False),
+        ("temperature must be positive", False),
+    ],
+)  # fmt: skip
+def test_a_prompt_that_no_context_holds_is_told_from_a_limit_set_too_high(message, is_rows_fault):
+    found = one(lambda b, n: Reply(status=400, error=message))
+    assert (found.finish_reason, found.too_long) == ("error", is_rows_fault)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_stops_the_engine_and_names_the_variable(status, monkeypatch):
     monkeypatch.setenv("MY_KEY", "key-do-not-show")

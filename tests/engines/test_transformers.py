@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from curator.engines.chat import Chat, digest_of_folder, offsets  # noqa: E402
-from curator.engines.protocol import Message, Request, Sampling  # noqa: E402
+from curator.engines.protocol import ENTROPY, MARGIN, Message, Request, Sampling  # noqa: E402
 from curator.engines.sampling import Knobs, draw, uniform  # noqa: E402
 from curator.engines.transformers import TransformersEngine  # noqa: E402
 from curator.errors import EngineError  # noqa: E402
@@ -184,6 +184,7 @@ def test_the_context_is_a_limit_with_a_name(tiny_model):
     )
     assert long[0].finish_reason == "error"
     assert "the model's context is 140" in long[0].error
+    assert (long[0].too_long, long[0].n_prompt_tokens) == (True, 0)
     assert near[0].finish_reason in ("length", "stop")
     assert near[0].n_tokens + near[0].n_prompt_tokens <= 140
     assert fine[0].finish_reason in ("length", "stop")
@@ -200,6 +201,36 @@ def test_a_score_that_does_not_fit_is_truncated(tiny_model):
     score = asyncio.run(main())
     assert score.truncated
     assert 0 < len(score.tokens) < 40
+
+
+def test_a_text_alone_and_its_vector(tiny_model, library):
+    """Without a prompt and without a token that begins texts, the first token is not scored; it has a state."""
+    text = "the answer is \\boxed{4}."
+
+    async def main() -> Any:
+        engine = TransformersEngine(model=str(tiny_model), threads=1, **FORWARD)
+        try:
+            return (
+                await engine.score((), text), await engine.score((), text, frozenset({ENTROPY, MARGIN})),
+                await engine.embed((), text), await engine.score((), ""), await engine.embed((), ""),
+            )  # fmt: skip
+        finally:
+            await engine.close()
+
+    plain, spread, vector, nothing, no_vector = asyncio.run(main())
+    model, tokenizer = library
+    ids = Chat(tokenizer, "t").ids(text)
+    out = model(torch.tensor([ids]), output_hidden_states=True)
+    logits = out.logits[0].log_softmax(-1)
+    assert plain.logprobs == pytest.approx([logits[i, t].item() for i, t in enumerate(ids[1:])], abs=1e-4)
+    assert plain.offsets[0] > 0
+    assert text[plain.offsets[0] :].startswith(plain.tokens[0])
+    assert spread.logprobs == pytest.approx(plain.logprobs, abs=1e-5)
+    assert len(spread.entropies) == len(spread.margins) == len(ids) - 1
+    assert vector.vector == pytest.approx(out.hidden_states[-1][0].mean(0).tolist(), abs=1e-4)
+    assert vector.n_tokens == len(ids)
+    assert (nothing.logprobs, nothing.truncated) == ((), False)
+    assert no_vector.error == "the text is empty"
 
 
 def test_a_cancelled_request_frees_its_place(tiny_model):

@@ -216,3 +216,24 @@ def test_three_ways_to_the_same_scores(loop, inside, served, here):
     assert a.logprobs == pytest.approx(b.logprobs, abs=2e-3)
     assert a.logprobs == pytest.approx(c.logprobs, abs=2e-3)
     assert math.isfinite(sum(a.logprobs))
+
+
+def test_three_ways_to_the_same_margins_and_to_texts_alone(loop, inside, served, here):
+    """What `score` reduces agrees between transformers and vllm: 2e-3 a token, 2e-3 a mean."""
+    text = "<think>\n3 + 2 = 5.\n</think>\n\nThe answer is \\boxed{5}."
+    for messages in ((Message("user", PROBLEMS[0]),), ()):
+        a, b, c = (loop.run(e.score(messages, text, frozenset({"margin"}))) for e in (here, inside, served))
+        assert a.tokens == b.tokens == c.tokens
+        assert a.offsets == b.offsets == c.offsets
+        for other in (b, c):
+            assert other.logprobs == pytest.approx(a.logprobs, abs=2e-3)
+            assert other.margins == pytest.approx(a.margins, abs=2e-3)
+            assert sum(other.logprobs) / len(a.logprobs) == pytest.approx(sum(a.logprobs) / len(a.logprobs), abs=2e-3)
+
+
+def test_three_ways_truncate_alike(loop, inside, served, here):
+    """vLLM wants to write a token, so it scores one less than fits."""
+    text = "apples and more " * 400
+    found = [loop.run(e.score((Message("user", PROBLEMS[0]),), text)) for e in (here, inside, served)]
+    assert all(f.truncated for f in found)
+    assert len(found[1].tokens) == len(found[2].tokens) == len(found[0].tokens) - 1

@@ -27,21 +27,39 @@ def grams(row: list[int], n: int) -> list[tuple[int, ...]]:
     return [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]
 
 
-@settings(deadline=None, max_examples=100)
-@given(st.lists(tokens, min_size=1, max_size=5), tokens, st.integers(1, 4))
-def test_rows_and_pairs_are_those_of_sets(rows, item, n):
-    keys = np.sort(ngrams.grams(flat([item]), n))
-    table = ngrams.table_of(keys)
-    hit = np.zeros(len(rows), bool)
-    ngrams.mark_rows(flat(rows), ends(rows), n, table, hit)
-    assert hit.tolist() == [bool(set(grams(row, n)) & set(grams(item, n))) for row in rows]
-    expected = [
-        (r, i)
-        for r, row in enumerate(rows)
-        for i, g in enumerate(grams(row, n))
-        for _ in range(grams(item, n).count(g))
-    ]
-    assert [(r, i) for r, i, _ in ngrams.pairs(flat(rows), ends(rows), n, table, keys).tolist()] == expected
+def runs_of(items: list[list[int]], n: int, alone: set[int]) -> tuple[ngrams.Runs, list[tuple[int, int]]]:
+    """All runs of n tokens, and the whole of items that are shorter; (item, place) of each."""
+    found = []
+    for k, item in enumerate(items):
+        if 0 < len(item) < n:
+            found.append((int(ngrams.grams(flat([item]), len(item))[0]), -len(item) if k in alone else len(item), k, 0))
+        found += [(int(g), n, k, i) for i, g in enumerate(ngrams.grams(flat([item]), n))]
+    found.sort(key=lambda f: f[0])
+    short = [i for k, i in enumerate(items) if 0 < len(i) < n and k not in alone]
+    begin = lambda m: np.array([int(ngrams.grams(flat([i[:m]]), m)[0]) for i in short], np.uint64)  # noqa: E731
+    keys, sizes = np.array([f[0] for f in found], np.uint64), np.array([f[1] for f in found], np.int64)
+    return ngrams.runs(keys, sizes, n, begin), [(f[2], f[3]) for f in found]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(tokens, min_size=1, max_size=5), st.lists(tokens, min_size=1, max_size=4), st.integers(1, 5), st.data())
+def test_pairs_are_those_of_sets(rows, items, n, data):
+    """Runs of n tokens, whole items shorter than that anywhere in a row, and, if alone, only as the whole row."""
+    alone = data.draw(st.sets(st.integers(0, len(items) - 1)))
+    known, places = runs_of(items, n, alone)
+    expected = set()
+    for r, row in enumerate(rows):
+        for k, item in enumerate(items):
+            expected |= {
+                (r, i, k, j) for i, g in enumerate(grams(row, n)) for j, h in enumerate(grams(item, n)) if g == h
+            }
+            if 0 < len(item) < n and k in alone and item == row:
+                expected.add((r, 0, k, 0))
+            elif 0 < len(item) < n and k not in alone:
+                expected |= {(r, i, k, 0) for i, g in enumerate(grams(row, len(item))) if g == tuple(item)}
+    found = [(r, i, *places[at]) for r, i, at in ngrams.pairs(flat(rows), ends(rows), n, known).tolist()]
+    assert set(found) == expected
+    assert len(found) == len(expected)
 
 
 def test_a_table_finds_its_keys_and_no_others():
@@ -67,10 +85,16 @@ def test_shares_of_one_pair(row, item, n):
     if not matches:
         return
     measured, runs = np.empty((1, 4)), np.empty((1, shares.TOP, 3), np.int64)
-    side = [(flat([s]), ends([s]), (flat([s]) > 3).astype(np.uint8), np.cumsum([0.0, *s])) for s in (row, item)]
+    side = []
+    for s in (row, item):
+        flags = (flat([s]) > 3).astype(np.uint8)
+        side.append((flat([s]), ends([s]), np.array(s, float), *shares.numbers_of(flat([s]), ends([s]), flags)))
     place, other = (np.array(side_, np.int64) for side_ in zip(*matches, strict=True))
-    one = np.zeros(1, np.int64)
-    shares.measure(np.array([0, len(place)]), place, other, one, one, n, *side[0], *side[1], measured, runs)
+    one, seen = np.zeros(1, np.int64), np.full(14, -1)
+    scratch = np.empty((len(place), 3), np.int64)
+    shares.measure(
+        np.array([0, len(place)]), place, other, one, one, n, *side[0], *side[1], measured, runs, scratch, seen
+    )
     in_row = {i + t for i, _ in matches for t in range(n)}
     in_item = {j + t for _, j in matches for t in range(n)}
     assert measured[0, 0] == pytest.approx(sum(item[k] for k in in_item) / sum(item))

@@ -31,7 +31,7 @@ def articles() -> tuple[list[str], list[str]]:
 
 def matched(n: int, threshold: float, how: tuple[int, int], names: list[str], texts: list[str]) -> dict:
     recipe, judged = minhash.Recipe("word", n, numbers=False), bands.Bands(128, *how, threshold, "jaccard")
-    made = minhash.MinHash(recipe, judged, len(texts), "")
+    made = minhash.MinHash(recipe, judged, "")
     made.add([(pa.array(texts), np.zeros(len(texts), np.uint64))])
     found: dict[tuple[str, str], float] = {}
     for pairs, values in made.edges():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.near_dup import bands, minhash
-from curator.near_dup.spill import Keyed, Ragged
+from curator.near_dup.spill import STEP, Keyed, Ragged
 
 rows = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=7), max_size=6)
 
@@ -23,37 +23,46 @@ def test_rows_of_any_length(tmp_path_factory, pieces, held, chance):
         ends = np.cumsum([0, *map(len, piece)])
         store.append(np.array([v for row in piece for v in row], np.uint32), ends)
         every += piece
-    assert store.spilled == (4 * sum(map(len, every)) > held)
+    assert store.spilled == (4 * sum(map(len, every)) + 8 * len(every) > held)
     wanted = [chance.randrange(len(every)) for _ in range(9)] if every else []
+    if store.spilled:
+        wanted = sorted(set(wanted))
     flat, begins, ends = store.gather(np.array(wanted, np.int64))
     assert [flat[a:b].tolist() for a, b in zip(begins, ends, strict=True)] == [every[k] for k in wanted]
-    assert store.sizes(np.array(wanted, np.int64)).tolist() == [len(every[k]) for k in wanted]
 
 
-def test_far_rows_are_found_by_blocks():
-    sizes = np.random.default_rng(0).integers(0, 5, 1000)
-    store = Ragged("unused")
+@pytest.mark.parametrize("held", [0, 1 << 30])
+def test_far_rows_are_found_by_blocks(tmp_path, held):
+    sizes = np.random.default_rng(0).integers(0, 5, 3 * STEP + 1)
+    store = Ragged(str(tmp_path), held)
     store.append(np.arange(sizes.sum(), dtype=np.uint32), np.concatenate([[0], np.cumsum(sizes)]))
-    flat, begins, ends = store.gather(np.arange(1000))
+    flat, begins, ends = store.gather(np.arange(len(sizes)))
     assert np.concatenate([flat[a:b] for a, b in zip(begins, ends, strict=True)]).tolist() == list(range(sizes.sum()))
+    last = np.array([0, STEP - 1, STEP, len(sizes) - 1])
+    flat, begins, ends = store.gather(last)
+    stops = np.cumsum(sizes)[last]
+    assert [flat[a:b].tolist() for a, b in zip(begins, ends, strict=True)] == [
+        list(range(b - n, b)) for b, n in zip(stops, sizes[last], strict=True)]  # fmt: skip
 
 
-@pytest.mark.parametrize("per_part", [7, 10_000])
-def test_all_entries_of_a_key_come_together(tmp_path, per_part):
+@pytest.mark.parametrize(("entries", "skipped"), [(7, 0), (7, 500), (300, 0), (300, 500), (10_000, 0), (10_000, 500)])
+def test_all_entries_of_a_key_come_together(tmp_path, entries, skipped):
+    """Also where files are dealt again, and where one key alone is more than a partition may hold."""
     chance = np.random.default_rng(1)
-    store = Keyed(str(tmp_path), 900, per_part)
+    store = Keyed(str(tmp_path), entries)
+    skip = np.arange(999) < skipped
     told = []
     for _ in range(3):
         keys = chance.integers(0, 40, 300).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        entries = (keys, chance.integers(0, 999, 300), keys + np.uint64(1))
-        store.add(*entries)
-        told += list(zip(*(c.tolist() for c in entries), strict=True))
+        made = (keys, chance.integers(0, 999, 300), keys + np.uint64(1))
+        store.add(*made)
+        told += [e for e in zip(*(c.tolist() for c in made), strict=True) if e[1] >= skipped]
     seen, parts = [], []
-    for part in store:
+    for part in store.parts(skip if skipped else None):
         seen += list(zip(*(c.tolist() for c in part), strict=True))
         parts.append(set(part[0].tolist()))
     assert sorted(seen) == sorted(told)
-    assert len(parts) == (1 if per_part > 900 else 129)
+    assert (len(parts) == 1) == (entries > 900)
     assert sum(map(len, parts)) == 40
     assert not any(tmp_path.iterdir()), "files without a name leave nothing behind"
 
@@ -64,10 +73,8 @@ def test_the_same_pairs_from_disk(tmp_path, monkeypatch):
     texts = [" ".join(chance.choice(words, 30)) for _ in range(300)]
     texts += [t.replace(t.split()[9], "other") for t in texts[:80]]
 
-    def joined(expected: int) -> list[int]:
-        made = minhash.MinHash(
-            minhash.Recipe("word", 3, False), bands.Bands(128, 25, 5, 0.6, "jaccard"), expected, str(tmp_path)
-        )
+    def joined() -> list[int]:
+        made = minhash.MinHash(minhash.Recipe("word", 3, False), bands.Bands(128, 25, 5, 0.6, "jaccard"), str(tmp_path))
         made.add(
             (pa.array(texts[at : at + 50]), np.zeros(len(texts[at : at + 50]), np.uint64)) for at in range(0, 380, 50)
         )
@@ -78,11 +85,12 @@ def test_the_same_pairs_from_disk(tmp_path, monkeypatch):
             parent = parent[parent]
         return parent.tolist()
 
-    plain = joined(10)
+    plain = joined()
     assert 60 < len(texts) - len(set(plain)) <= 80
     monkeypatch.setattr(minhash, "GATHERED", 1000)
     monkeypatch.setattr(minhash.Ragged.__init__, "__defaults__", (100,))
-    assert joined(3_000_000) == plain
+    monkeypatch.setattr(minhash.Keyed.__init__, "__defaults__", (50,))
+    assert joined() == plain
 
 
 @pytest.mark.parametrize(("threshold", "permutations"), [(0.5, 128), (0.8, 128), (0.95, 256), (0.05, 16), (1.0, 64)])

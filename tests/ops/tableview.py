@@ -24,6 +24,9 @@ class ArrowView:
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         yield from self.table.select(columns).to_batches(max_chunksize=self.batch_rows)
 
+    def give_back(self) -> None:
+        pass
+
 
 def fetch(con: duckdb.DuckDBPyConnection, query: str) -> list[dict]:
     return con.sql(query).to_arrow_table().to_pylist()

@@ -10,7 +10,7 @@ import pytest
 from scripted import Scripted
 
 from curator import prompts, rows
-from curator.engines.protocol import GENERATE, SEED, Completion
+from curator.engines.protocol import GENERATE, SEED, Completion, too_long
 from curator.errors import CheckError
 from curator.op import Result, find
 from curator.ops.compress import REASONS, compress
@@ -77,6 +77,7 @@ def test_an_accepted_rewrite():
         ("**Analysis**\nx\n**Summary**\ny\n**Solution**\n\\boxed{4}", "no_level"),
         (Completion(good()[:50], "length", 4096), "truncated"),
         (Completion("", "error", error="503"), "engine_error"),
+        (too_long(5000, 2048), "too_long"),
         (Completion("", "content_filter"), "engine_error"),
         ("", "no_level"),
     ],
@@ -87,7 +88,7 @@ def test_rejected_rewrites_keep_the_long_row_or_drop_it_with_evidence(text, reas
     assert kept["trace"] == table()["trace"][0].as_py()
     new = ("difficulty", "difficulty_source", "short_cot", "short_solution", "tokens_short", "compression_ratio")
     assert [kept[c] for c in new] == [None] * 6
-    assert kept["n_attempts"] == (1 if reason == "engine_error" else 3)
+    assert kept["n_attempts"] == {"engine_error": 1, "too_long": 0}.get(reason, 3)
     dropped = run(text, on_fail="drop")
     assert dropped.table.num_rows == 0
     lost = dropped.dropped.to_pylist()[0]

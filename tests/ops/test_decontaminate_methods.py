@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -214,14 +215,67 @@ def test_a_row_of_a_hundred_megabytes(bench):
     assert len(found.table.column("contamination")[0].as_py()) < 10_000
 
 
+@pytest.mark.parametrize("method", ["exact", "ngram", "paraphrase", "edit"])
+def test_rows_and_items_with_hardly_anything(tmp_path, method):
+    """Empty, null and one-word rows; items that are empty, one word, or shorter than n; all rows one text."""
+    path = tmp_path / "short.jsonl"
+    items = ["", "   ", "x", "Compute 7 + 8 - 3", None, ITEM]
+    path.write_text("".join(json.dumps({"id": f"i{k}", "question": t}) + "\n" for k, t in enumerate(items)))
+    function = decontaminate(against=str(path), method=method, action="mark", min_length=1, numbers=False)
+    rows = ["", None, " ", "word", "y" * 1000, "東", "\\", "\u0301", ITEM]
+    found = function(table(*rows)).table.column("contaminated").to_pylist()
+    assert found == [False] * 8 + [True]
+    alike = function(table(*[ITEM] * 50, None))
+    assert alike.table.column("contaminated").to_pylist() == [True] * 50 + [False]
+    assert len(set(alike.table.column("contamination").to_pylist()[:50])) == 1
+    short = function(table("compute 7 + 8 - 3", "x")).table.column("contaminated").to_pylist()
+    assert (
+        short == {"exact": [True, True], "ngram": [True, True], "paraphrase": [False] * 2, "edit": [True, True]}[method]
+    )
+    assert function(table()).table.num_rows == 0
+
+
+def test_only_items_without_words(tmp_path):
+    path = tmp_path / "none.jsonl"
+    path.write_text(json.dumps({"question": "!?"}))
+    for method in ("exact", "ngram", "paraphrase", "edit"):
+        function = decontaminate(against=str(path), method=method, action="mark")
+        found = function(table(ITEM, "!?", "")).table.column("contaminated").to_pylist()
+        assert found == [False, method == "edit", False]  # equal texts need no words
+
+
+@pytest.mark.parametrize("text", ["", "{broken"])
+def test_reference_sets_without_problems(tmp_path, text):
+    path = tmp_path / "odd.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        decontaminate(against=str(path))(table("x"))
+    assert "odd.jsonl" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["exact", "ngram", "edit"])
+def test_a_huge_row_by_each_method(bench, method):
+    """With `recommended` it is above; here 20 MB, of one word and of many."""
+    found = decontaminate(against=bench, method=method, action="mark")(table("z" * 20_000_000, "ab " * 7_000_000, ITEM))
+    assert found.table.column("contaminated").to_pylist() == [False, False, True]
+
+
 ROWS = [ITEM, REWORDED, OTHER + " é", "Find x.", "", None, ITEM.replace("36", "37"), "東京 14 36", "\\left( 3 \\right)"]
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.sampled_from(ROWS), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
-def test_neither_order_nor_shards_show(rows, size, rng):
-    function = _shared()
-    whole = table(*rows)
+METHODS = [
+    ["exact"], ["ngram"], ["paraphrase"], ["edit"], ["embedding"], ["judge"],
+    ["exact", "ngram", "paraphrase", "edit", "embedding"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS, ids="-".join)
+@settings(deadline=None, max_examples=15)
+@given(rows=st.lists(st.sampled_from(ROWS), min_size=1, max_size=12), size=st.integers(1, 5), rng=st.randoms())
+def test_neither_order_nor_shards_show(method, rows, size, rng):
+    function = _shared(tuple(method))
+    whole = table(*rows, v=[[float(len(t or "")), 3.0, hash_of_text(t)] for t in rows])
     once = {r["row_id"]: r for r in function(whole).table.to_pylist()}
     order = list(range(len(rows)))
     rng.shuffle(order)
@@ -230,11 +284,21 @@ def test_neither_order_nor_shards_show(rows, size, rng):
     assert {r["row_id"]: r for part in parts for r in part.to_pylist()} == once
 
 
-def _shared(made: list = []):  # noqa: B006 - built once for all examples
+def hash_of_text(text: str | None) -> float:
+    return float(sum(map(ord, text or "")) % 97)
+
+
+@cache
+def _shared(method: tuple[str, ...]):
+    """Built once for all examples. The scripted judge says yes where its two texts are equally long, evenly."""
     import tempfile
 
-    if not made:
-        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", delete=False) as file:
-            file.write("".join(json.dumps({"id": str(i), "question": t}) + "\n" for i, t in enumerate([OTHER, ITEM])))
-        made.append(decontaminate(against=file.name, method=["exact", "ngram", "paraphrase", "edit"], action="mark"))
-    return made[0]
+    items = [OTHER, ITEM, "Find x."]
+    with tempfile.NamedTemporaryFile(suffix=".parquet", delete=False) as file:
+        vectors = [[float(len(t)), 3.0, hash_of_text(t)] for t in items]
+        pq.write_table(pa.table({"id": ["0", "1", "2"], "question": items, "v": vectors}), file.name)
+    more = {"vectors": "v"} if "embedding" in method else {}
+    if "judge" in method:
+        more["engine"] = Scripted(lambda request, i: "yes" if len(request.messages[0].content) % 2 else "no")
+    made = decontaminate(against=file.name, method=list(method), action="mark", **more)
+    return (lambda t: asyncio.run(made(t))) if "judge" in method else made

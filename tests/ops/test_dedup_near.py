@@ -291,12 +291,14 @@ def test_one_word_rows(plan):
 
 
 @pytest.mark.parametrize("cluster", ["linked", "greedy", "pairwise"])
-@pytest.mark.parametrize("method", ["minhash", "edit", "semantic"])
+@pytest.mark.parametrize("method", ["exact", "minhash", "edit", "semantic"])
 def test_all_rows_identical(method, cluster):
     """A quadratic method would take minutes here."""
     rows = table([BASE] * 20_000, v=[[1.0, 2.0]] * 20_000)
-    run = dedup(method=method, cluster=cluster, **({"vectors": "v"} if method == "semantic" else {}))
-    out, dropped, _ = step(run, rows, 4096)
+    if method == "exact" and cluster != "linked":
+        pytest.skip("exact has no cluster")
+    plan = {"exact": {}, "semantic": {"vectors": "v", "cluster": cluster}}.get(method, {"cluster": cluster})
+    out, dropped, _ = step(dedup(method=method, **plan), rows, 4096)
     assert [(r["row_id"], r["cluster_size"]) for r in out] == [("r000", 20_000)]
     assert {r["evidence"]["similarity"] for r in dropped} == {1.0}
 
@@ -318,11 +320,20 @@ def test_a_row_of_a_hundred_megabytes():
     assert ids(step(dedup(method="minhash"), whole)[0]) == ["a", "b"]
 
 
-def test_columns_that_are_not_text():
+@pytest.mark.parametrize("method", ["exact", "edit"])
+def test_a_huge_row_among_others(method):
+    huge = BASE * (100_000_000 // len(BASE))
+    other = huge.upper() if method == "exact" else huge[:100]
+    rows = pa.table({"row_id": ["a", "b", "c"], "problem": pa.array([huge, other, BASE], pa.large_string())})
+    assert ids(step(dedup(method=method), rows)[0]) == (["a", "c"] if method == "exact" else ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("method", ["exact", "minhash", "edit"])
+def test_columns_that_are_not_text(method):
     numbers = table([None] * 3).set_column(1, "problem", pa.array([12, 12, 13]))
-    assert ids(step(dedup(method="minhash"), numbers)[0]) == ["r000", "r002"]
+    assert ids(step(dedup(method=method), numbers)[0]) == ["r000", "r002"]
     nested = table([None] * 2).set_column(1, "problem", pa.array([[{"role": "user", "content": BASE}]] * 2))
-    assert len(step(dedup(method="minhash"), nested)[0]) == 1
+    assert len(step(dedup(method=method), nested)[0]) == 1
 
 
 def test_several_columns_are_one_text():
@@ -416,11 +427,47 @@ def test_an_index_of_vectors(tmp_path):
 @pytest.mark.parametrize(("other", "said"), [
     ({"n": 4}, "n is 5, here 4"), ({"unit": "char"}, "unit is 'word', here 'char'"), ({"numbers": False}, "numbers is True, here False"),  # noqa: E501
     ({"method": "exact"}, "method is 'minhash', here 'exact'"),
+    ({"block_by": "problem"}, "block_by is .*, here ..problem"),
 ])  # fmt: skip
 def test_an_index_with_other_settings_is_refused(tmp_path, other, said):
     path = kept(tmp_path, [BASE], {"method": "minhash", "index": True})
     with pytest.raises(InputError, match=said):
         step(dedup(**{"method": "minhash", "against": path, **other}), table([BASE]))
+
+
+def test_an_exact_index_with_other_normalisers_is_refused(tmp_path):
+    path = kept(tmp_path, [BASE], {"method": "exact", "index": True})
+    with pytest.raises(InputError, match="normalise is .*'nfkc', 'lower', 'whitespace'.*, here .'lower'"):
+        step(dedup(method="exact", against=path, normalise=["lower"]), table([BASE]))
+
+
+@settings(deadline=None, max_examples=15)
+@given(problems, problems, st.randoms(use_true_random=False), st.sampled_from(["exact", "minhash", "edit", "semantic"]),
+       st.sampled_from(["linked", "greedy", "pairwise"]), st.booleans(), st.integers(1, 9))  # fmt: skip
+def test_an_index_decides_the_same_whatever_the_order_and_the_files(
+    tmp_path_factory, old, texts, chance, method, cluster, index, batch
+):
+    index = index and method in ("exact", "minhash")
+    plan = {"method": method, "keep": "cost desc", "index": index}
+    plan |= {} if method == "exact" else {"cluster": cluster, "threshold": 0.7}
+    plan |= {"vectors": "v", "numbers": False} if method == "semantic" else {}
+
+    def rows(found, prefix):
+        v = [None if t is None else [len(t) % 7 + 1.0, t.count("a") + 0.5, t.count("7")] for t in found]
+        made = table(found, v=pa.array(v, pa.list_(pa.float32())), cost=[len(t or "") % 3 for t in found])
+        return made.set_column(0, "row_id", [[prefix + name for name in made.column(0).to_pylist()]])
+
+    earlier = pa.Table.from_pylist(step(dedup(**plan), rows(old, "old"))[0]) if index else rows(old, "old")
+    folder = tmp_path_factory.mktemp("index")
+    new, told = rows(texts, "new"), []
+    for turn, size in enumerate((batch, 100)):
+        order = [chance.sample(range(t.num_rows), t.num_rows) for t in (earlier, new)]
+        shuffled = earlier.take(pa.array(order[0], pa.int64()))
+        paths = [str(folder / f"{turn}-{at}.parquet") for at in range(0, len(old) or 1, size)]
+        for k, path in enumerate(paths):
+            pq.write_table(shuffled.slice(k * size, size), path)
+        told.append(step(dedup(**plan, against=paths), new.take(pa.array(order[1], pa.int64())), size))
+    assert told[0] == told[1]
 
 
 def test_an_index_that_cannot_be_read(tmp_path):

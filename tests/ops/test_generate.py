@@ -123,3 +123,45 @@ def test_empty_shard_and_samples_of_samples():
 def test_n_below_one_is_refused():
     with pytest.raises(ValueError, match="n is 0"):
         generate(engine=Scripted(lambda r, i: "x"), n=0)
+
+
+def named(alias, text, capabilities=frozenset({GENERATE, SEED})):
+    engine = Scripted(lambda r, i: f"{text}{i}", capabilities)
+    engine.alias, engine.model, engine.identity = alias, f"{alias}@1", {"kind": "scripted", "model": alias}
+    return engine
+
+
+def test_several_engines_side_by_side():
+    a, b = named("a", "A"), named("b", "B", frozenset({GENERATE}))
+    out = run((a, b), n=2).table
+    assert out["row_id"].to_pylist() == [f"p{p}/{i}" for p in (1, 2) for i in range(4)]
+    assert out["sample_idx"].to_pylist() == [0, 1, 2, 3] * 2
+    assert out["trace"].to_pylist() == ["A0", "A1", "B0", "B1"] * 2
+    assert out["engine"].to_pylist() == ["a", "a", "b", "b"] * 2
+    assert out["model"].to_pylist() == ["a@1", "a@1", "b@1", "b@1"] * 2
+    alone = named("b", "B", frozenset({GENERATE}))
+    run(alone, n=2)
+    assert alone.requests == b.requests  # so that the store serves either
+
+
+def test_a_model_under_two_names_gives_other_samples():
+    a, again = named("a", "A"), named("again", "A")
+    again.identity = a.identity
+    out = run((a, named("b", "B"), again), n=2).table
+    assert out["trace"].to_pylist() == ["A0", "A1", "B0", "B1", "A2", "A3"] * 2
+    assert out["sample_idx"].to_pylist() == [0, 1, 2, 3, 4, 5] * 2
+
+
+def test_a_temperature_schedule():
+    engine = named("a", "x")
+    out = run(engine, n=2, temperature=(0.6, 1.0)).table
+    assert out["temperature"].to_pylist() == [0.6, 0.6, 1.0, 1.0] * 2
+    assert out["sample_idx"].to_pylist() == [0, 1, 2, 3] * 2
+    asked = [(r.key, r.sampling.temperature, r.first_sample) for r in engine.requests]
+    assert asked == [(p, t, i) for p in ("p1", "p2") for t in (0.6, 1.0) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("bad", [(), (-0.1,), (0.6, 0.6), -1.0])
+def test_temperatures_that_cannot_be(bad):
+    with pytest.raises(ValueError, match="temperature is"):
+        generate(engine=named("a", "x"), temperature=bad)

@@ -78,9 +78,10 @@ def test_bins_belong_to_their_lower_end():
 
 
 def test_bins_say_what_they_add():
-    adds = find("grade").adds
-    assert "difficulty" not in adds({"bins": None})
-    assert "difficulty" in adds({"bins": {"easy": 0.75, "hard": 0.25}})
+    op = find("grade")
+    defaults = {s.name: s.default for s in op.settings}
+    assert "difficulty" not in op.adds(defaults)
+    assert "difficulty" in op.adds({**defaults, "bins": {"easy": 0.75, "hard": 0.25}})
 
 
 def test_grading_twice_replaces_the_numbers():

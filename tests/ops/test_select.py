@@ -27,6 +27,9 @@ SCHEMA = pa.schema([
 ])  # fmt: skip
 
 
+DEFAULTS = {s.name: s.default for s in find("select").settings}
+
+
 def table(samples=SAMPLES) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, s, strict=True)) for s in samples], schema=SCHEMA)
 
@@ -113,20 +116,22 @@ def test_published_bands():
 
 def test_needs_are_read_off_the_expressions():
     needs = find("select").needs
-    bound = {"where": "correct and score > 1", "best": "n_tokens / pass_rate desc", "per": "problem_id"}
+    bound = {**DEFAULTS, "where": "correct and score > 1", "best": "n_tokens / pass_rate desc", "per": "problem_id"}
     assert needs(bound) == ("row_id", "correct", "score", "n_tokens", "pass_rate", "problem_id")
     assert needs({**bound, "where": None, "best": None}) == ("row_id",)
 
 
 def test_what_check_says():
     columns = {"row_id": pa.string(), "correct": pa.bool_()}
-    module.check({"where": "correct", "best": None}, columns)
+    module.check({**DEFAULTS, "where": "correct"}, columns)
     with pytest.raises(CheckError, match="Candidate bindings"):
-        module.check({"where": "corect", "best": None}, columns)
+        module.check({**DEFAULTS, "where": "corect"}, columns)
     with pytest.raises(CheckError, match="not a condition"):
-        module.check({"where": "row_id", "best": None}, columns)
+        module.check({**DEFAULTS, "where": "row_id"}, columns)
     with pytest.raises(CheckError, match="Candidate bindings"):
-        module.check({"where": None, "best": "tokens desc"}, columns)
+        module.check({**DEFAULTS, "best": "tokens desc"}, columns)
+    with pytest.raises(CheckError, match="Candidate bindings"):
+        module.check({**DEFAULTS, "n": 1, "rank": "tokens desc"}, columns)
 
 
 def test_settings_that_cannot_be():

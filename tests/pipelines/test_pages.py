@@ -1,4 +1,4 @@
-"""Every published page checks, and runs on a few rows with recorded answers instead of its teachers."""
+"""Every published page checks, and runs on a few rows: with recorded answers here, or on the pocket model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import runpy
 from pathlib import Path
 
 import pytest
+from test_pocket_pages import SMALL
 
 from curator.check import check_file, load
 from curator.pipeline import EngineSpec, Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "pipelines").rglob("*.y*ml"))
+REPLAYED = [p for p in PAGES if p.stem not in SMALL]  # the others want wrong answers or likelihoods
 RECIPES = sorted((ROOT / "recipes").rglob("*.py"))
 HEADER = ("source:", "published:", "ours:", "cost:", "run:")
 
@@ -21,8 +23,9 @@ def named(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def test_there_are_pages():
-    assert PAGES
+def test_every_page_is_run_by_a_test():
+    assert REPLAYED
+    assert set(SMALL) < {p.stem for p in PAGES}
 
 
 @pytest.fixture(autouse=True)
@@ -52,29 +55,11 @@ def test_a_page_is_named_like_its_file(page):
 
 def rehearsed(pipeline: Pipeline) -> Pipeline:
     """The pipeline with every engine replaced by one that answers at once."""
-    engines = {a: EngineSpec(a, "replay", {"function": "pipelines_answers:answer"}) for a in pipeline.engines}
+    engines = {a: EngineSpec(a, "replay", {"function": "pages_answers:answer"}) for a in pipeline.engines}
     return dataclasses.replace(pipeline, engines=engines)
 
 
-@pytest.fixture
-def _answers(tmp_path, monkeypatch):
-    """Short rewrites for prompts that carry a long solution, long right solutions for all others."""
-    (tmp_path / "pipelines_answers.py").write_text(
-        "from curator import prompts\nfrom curator.pocket import world\n"
-        "ANSWERS = {r['problem']: r['answer'] for r in world.rows('pocket', None, 0)}\n"
-        "SHORT = 'DIFFICULTY: easy\\n' + ''.join(f'**{s}**\\nSo.\\n' for s in prompts.SECTIONS['easy'])\n"
-        "def answer(messages, sample_idx, prefix):\n"
-        "    asked = messages[-1].content\n"
-        "    box = '\\\\boxed{%s}' % next(a for p, a in ANSWERS.items() if p in asked)\n"
-        "    if 'Long solution:' in asked:\n"
-        "        return SHORT + '**Solution**\\n' + box\n"
-        "    return '<think>' + 'Let me see. ' * 60 + '</think>\\n\\nThe answer is ' + box\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.parametrize("page", PAGES, ids=named)
-@pytest.mark.usefixtures("_answers")
+@pytest.mark.parametrize("page", REPLAYED, ids=named)
 def test_a_page_runs_and_no_row_is_lost(page, tmp_path):
     done = rehearsed(load(named(page))).run(tmp_path / "run", workers=0, progress=False, limit=12)
     for step in done.summary():

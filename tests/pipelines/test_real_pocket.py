@@ -41,11 +41,13 @@ def test_every_row_comes_to_an_end(done):
 def test_what_cannot_be_asked_or_is_refused_keeps_its_long_trace_and_says_why(done):
     rows = done.table("compress").to_arrow_table().to_pylist()
     assert rows
-    assert {r["reject_reason"] for r in rows} <= {"engine_error", "truncated", "no_level", "sections_missing"}
+    assert {r["reject_reason"] for r in rows} <= {"too_long", "truncated", "no_level", "sections_missing"}
     for r in rows:
         assert r["verified"] is False
         assert r["trace"]
         assert r["short_cot"] is None
-        assert (r["reject_reason"] == "engine_error") >= (r["tokens_long"] > 2048)
-    assert any(r["reject_reason"] == "engine_error" for r in rows)
-    assert any(r["reject_reason"] != "engine_error" for r in rows)
+        assert (r["reject_reason"] == "too_long") >= (r["tokens_long"] > 2048)
+        assert (r["reject_reason"] == "too_long") == (r["n_attempts"] == 0)
+    assert any(r["reject_reason"] == "too_long" for r in rows)
+    assert any(r["reject_reason"] != "too_long" for r in rows)
+    assert next(r for r in done.receipts if r["op"] == "compress")["engines"]["teacher"]["errors"] == 0

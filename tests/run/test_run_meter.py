@@ -2,8 +2,8 @@
 
 import asyncio
 
-from curator.engines.budget import Price
-from curator.engines.managed import Limits, Managed
+from curator.engines.budget import Limits, Price
+from curator.engines.managed import Managed
 from curator.engines.protocol import Completion, Message, Request
 from curator.engines.store import Store
 from curator.run.meter import CONCURRENCY, Meter, tally

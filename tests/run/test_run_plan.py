@@ -83,3 +83,15 @@ def test_a_preview_shows_filled_prompts_and_rows_and_writes_nothing(tmp_path):
     text = str(found)
     assert "think: 2 + 1 = ?" in text
     assert "dropped p-1: odd" in text
+
+
+def test_a_plan_of_a_search_counts_every_rollout_of_every_thought(tmp_path):
+    """Rehearsed traces change their mind, and rehearsed rollouts are never better: the most a search can ask."""
+    import curator as cu
+    from curator.run.rehearsal import THOUGHTS
+
+    teacher = cu.engine("pocket", alias="teacher")
+    search = cu.read(path="builtin:pocket", n=6) | cu.generate(engine=teacher) | cu.retro_search(engine=teacher)
+    steps = {s.step: s for s in plan(search, tmp_path / "r", store=tmp_path / "store").steps}
+    assert steps["generate"].requests == 6
+    assert steps["retro_search"].requests == 6 * 2 * (THOUGHTS - 1)

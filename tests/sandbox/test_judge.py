@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -287,3 +289,20 @@ def test_a_sample_of_the_recorded_verdicts_is_met():
     word = {"pass": "correct", "fail": "incorrect", "timeout": "timeout"}
     pairs = zip(rows, judge_code(items, limit_s=2), strict=True)
     assert [(r["task_id"], v) for r, v in pairs if r["result"] in word and word[r["result"]] != v.verdict] == []
+
+
+def test_a_process_with_many_open_files_judges_as_well(tmp_path):
+    """Descriptors above 1,023, which select() refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2_000:
+        pytest.skip(f"only {hard} files may be open at once here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2_000), hard))
+    with (tmp_path / "any").open("wb") as one:
+        many = [os.dup(one.fileno()) for _ in range(1_100)]
+        try:
+            (found,) = judge_code([CodeTask("def f(): return 1", ["assert f() == 1"])])
+        finally:
+            for number in many:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found.verdict == "correct"

@@ -13,7 +13,7 @@ from curator.engines.fast.lane import Ints, Lane, Part
 from curator.engines.fast.pages import Pages
 from curator.engines.fast.tile import ROWS
 from curator.engines.fast.weights import Net
-from curator.engines.forward import Row
+from curator.engines.forward import Row, Told
 from curator.engines.sampling import Knobs
 
 _LINEAR = 512  # steps to look at that cost about as much as a row's linear layers: for sharing out rows fairly
@@ -180,20 +180,36 @@ class FastBatch:
                 self._vacate(i)
         self._live = [i for i in self._live if self._rows[i] is not None]
 
-    def score(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
-        """Return the log-probabilities of the tokens of each (prompt, text), natural logs."""
-        out: dict[int, list[float]] = {}
+    def score(self, texts: Sequence[tuple[list[int], list[int]]], *, spread: bool = False) -> list[Told]:
+        """See `forward.Decoder.score`."""
+
+        def read(lane: Lane, place: int, text: tuple[list[int], list[int]], there: int) -> Told:
+            return lane.score(self._pages, self._angles, place, *text, there, spread=spread)
+
+        return self._read(texts, read)
+
+    def embed(self, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+        """See `forward.Decoder.embed`."""
+
+        def read(lane: Lane, place: int, text: tuple[list[int], list[int]], there: int) -> list[float]:
+            return lane.embed(self._pages, self._angles, place, *text, there)
+
+        return self._read(texts, read)
+
+    def _read(self, texts: Sequence[tuple[list[int], list[int]]], read: Callable[..., Any]) -> list[Any]:
+        """Do `read(lane, place, text, steps that are there)` for each text, in the places for scoring."""
+        out: dict[int, Any] = {}
         while len(out) < len(texts):
             wave: list[tuple[int, int, int]] = []  # which text, its place, steps that are there
             for i in [i for i in range(len(texts)) if i not in out][: len(self._lanes)]:
                 prompt, text = texts[i]
-                there = self._pages.enter(self.size + len(wave), prompt + text, len(prompt) - 1)
+                there = self._pages.enter(self.size + len(wave), prompt + text, max(0, len(prompt) - 1))
                 if there is not None:
                     wave.append((i, self.size + len(wave), there))
 
             def work(lane: Lane, part: list[int], wave: list[tuple[int, int, int]] = wave) -> None:
                 for i, place, there in (wave[k] for k in part):
-                    out[i] = lane.score(self._pages, self._angles, place, *texts[i], there)
+                    out[i] = read(lane, place, texts[i], there)
 
             self._each(work, [[k] for k in range(len(wave))])
             self._pages.settle()

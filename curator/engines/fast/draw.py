@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.engines.fast.jit import kernel, part
 from curator.engines.fast.tile import exp2
 
-TILE = "1a7334978840"  # of tile.py, so that what was compiled with another one is compiled again; a test holds it
 _LOG2E = np.float32(math.log2(math.e))
 _FIRST = np.float32(2.0**-7)  # candidates of top-p: at first those within this factor of the likeliest
 
-_jit = numba.njit(nogil=True, boundscheck=False, error_model="numpy")
-_loose = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+_jit = part()
+_loose = part(fastmath={"reassoc", "contract", "nsz"})
 
 
-@_loose  # type: ignore[untyped-decorator]
+@_loose
 def _weigh(logits: Any, size: Any, scale: Any, out: Any) -> Any:  # pragma: no cover - compiled
     """Write exp(scale * (logit - largest)), 0 where banned; return the sum."""
     top = logits[0]
@@ -32,7 +31,7 @@ def _weigh(logits: Any, size: Any, scale: Any, out: Any) -> Any:  # pragma: no c
     return total
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _plain(weights: Any, size: Any, total: Any, u: Any) -> Any:  # pragma: no cover - compiled
     """Return where the cumulative weight passes `u` of the whole, in the order of the vocabulary."""
     passed, chosen = np.float32(0), 0
@@ -45,7 +44,7 @@ def _plain(weights: Any, size: Any, total: Any, u: Any) -> Any:  # pragma: no co
     return chosen
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _candidates(  # pragma: no cover - compiled
     weights: Any, size: Any, total: Any, top_p: Any, top_k: Any, out: Any
 ) -> Any:
@@ -64,33 +63,66 @@ def _candidates(  # pragma: no cover - compiled
         floor *= np.float32(2.0**-7)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
+def _sift(weights: Any, ids: Any, k: Any, count: Any) -> None:  # pragma: no cover - compiled
+    """Let ids[k] sink in the heap ids[:count] until what is below it is less likely, or as likely with a larger id."""
+    one = ids[k]
+    while True:
+        child = 2 * k + 1
+        if child >= count:
+            break
+        a, b = ids[child], ids[child + 1] if child + 1 < count else ids[child]
+        if weights[b] > weights[a] or (weights[b] == weights[a] and b < a):
+            child, a = child + 1, b
+        if weights[one] > weights[a] or (weights[one] == weights[a] and one < a):
+            break
+        ids[k] = a
+        k = child
+    ids[k] = one
+
+
+@_jit
+def _pop(weights: Any, ids: Any, count: Any) -> Any:  # pragma: no cover - compiled
+    """Take the likeliest of the heap ids[:count] out, put it at ids[count - 1] and return it."""
+    top = ids[0]
+    ids[0] = ids[count - 1]
+    ids[count - 1] = top
+    if count > 2:
+        _sift(weights, ids, np.int64(0), count - 1)
+    return top
+
+
+@_jit
 def _truncated(  # pragma: no cover - compiled
     weights: Any, size: Any, total: Any, top_p: Any, top_k: Any, u: Any, ids: Any
 ) -> Any:
     """Draw from what top-k, and of that top-p, leave; likeliest first, of equals the smaller id."""
     count = _candidates(weights, size, total, top_p, top_k, ids)
-    order = ids[:count][np.argsort(-weights[ids[:count]], kind="mergesort")]
+    for k in range(count // 2 - 1, -1, -1):
+        _sift(weights, ids, k, count)
+    most = min(top_k, count) if top_k > 0 else count
+    taken = 0  # the likeliest leave the heap for its end: ids[count - 1], ids[count - 2], ...
     if top_k > 0:
-        order = order[: min(top_k, count)]
         total = np.float32(0)
-        for i in order:
-            total += weights[i]
+        while taken < most:
+            total += weights[_pop(weights, ids, count - taken)]
+            taken += 1
     kept, below = 0, np.float32(0)
-    for i in order:
-        if kept > 0 and below >= top_p * total:
-            break
-        below += weights[i]
+    while kept < most and (kept == 0 or below < top_p * total):
+        if kept == taken:
+            _pop(weights, ids, count - taken)
+            taken += 1
+        below += weights[ids[count - 1 - kept]]
         kept += 1
     passed = np.float32(0)
-    for i in order[:kept]:
-        passed += weights[i]
+    for k in range(kept):
+        passed += weights[ids[count - 1 - k]]
         if passed > u * below:
-            return i
-    return order[kept - 1]
+            return ids[count - 1 - k]
+    return ids[count - kept]
 
 
-@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def draw(  # pragma: no cover - compiled
     logits: Any, size: Any, temperature: Any, top_p: Any, top_k: Any, u: Any, weights: Any, ids: Any, out: Any
 ) -> None:
@@ -110,7 +142,11 @@ def draw(  # pragma: no cover - compiled
     for m in range(out.size):
         row = logits[m]
         if temperature[m] <= 0:
-            out[m] = np.argmax(row[:size])
+            best = 0
+            for i in range(1, size):
+                if row[i] > row[best]:
+                    best = i
+            out[m] = best
             continue
         total = _weigh(row, size, _LOG2E / temperature[m], weights)
         if top_p[m] < 1 or top_k[m] > 0:
@@ -119,7 +155,7 @@ def draw(  # pragma: no cover - compiled
             out[m] = _plain(weights, size, total, u[m])
 
 
-@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def log_total(logits: Any, size: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Write the log of the sum of exponentials of each row of `logits`, float64[rows]."""
     for m in range(out.size):
@@ -131,3 +167,31 @@ def log_total(logits: Any, size: Any, out: Any) -> None:  # pragma: no cover - c
         for i in range(size):
             total += math.exp(row[i] - top)
         out[m] = top + math.log(total)
+
+
+@kernel
+def spread_of(logits: Any, size: Any, totals: Any, entropies: Any, margins: Any) -> None:  # pragma: no cover - compiled
+    """Write, for each row of `logits`, the entropy in nats and the difference of the two largest probabilities.
+
+    Args:
+        logits: float32[rows, at least size].
+        size: of the vocabulary.
+        totals: float64[rows], see `log_total`.
+        entropies: float64[rows], written.
+        margins: float64[rows], written.
+    """
+    for m in range(totals.size):
+        row, total = logits[m], totals[m]
+        first = second = -np.inf
+        mean = 0.0
+        for i in range(size):
+            value = row[i]
+            if value > first:
+                first, second = value, first
+            elif value > second:
+                second = value
+            p = math.exp(value - total)
+            if p > 0:
+                mean += p * value
+        entropies[m] = total - mean
+        margins[m] = math.exp(first - total) - math.exp(second - total)

@@ -9,33 +9,59 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
+from curator.engines.fast.jit import kernel, part
 from curator.engines.fast.tile import PANEL, ROWS, exp2, tile
 
 CHUNK = 64  # rows that go through the layers together: their activations stay in the second-level cache
-TILE = "1a7334978840"  # of tile.py, so that what was compiled with another one is compiled again; a test holds it
 _LOG2E = np.float32(math.log2(math.e))
 
-_jit = numba.njit(nogil=True, boundscheck=False, error_model="numpy")
-_loose = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath=True)  # sums in any order
+_jit = part()
+_loose = part(fastmath=True)  # sums in any order
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
+def _address(array: Any) -> Any:  # pragma: no cover - compiled
+    """Return where an array begins, signed: with unsigned addresses each sum of both kinds would be a float."""
+    return np.int64(array.ctypes.data)
+
+
+# Loops instead of slices on both sides: their error messages about shapes take 3 s to compile.
+
+
+@_jit
+def _copy(source: Any, width: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """Write the first `width` values, and 0 after them."""
+    for i in range(width):
+        out[i] = source[i]
+    for i in range(width, out.size):
+        out[i] = 0
+
+
+@_jit
+def _add(source: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """Add all of `source` to the head of `out`."""
+    for i in range(source.size):
+        out[i] += source[i]
+
+
+@_jit
 def project(x: Any, rows: Any, depth: Any, w: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Add `x[:rows, :depth] @ w` to `out`. `w`: float32[panels, depth, PANEL]; all in C order."""
     ldx, ldo, size = x.shape[1], out.shape[1], 4 * depth * PANEL
+    start, first, target = _address(x), _address(w), _address(out)
     for p in range(w.shape[0]):
-        panel, target = w.ctypes.data + p * size, out.ctypes.data + 4 * p * PANEL
+        panel = first + p * size
         ahead = panel + size
         for m in range(0, rows, ROWS):
-            source = x.ctypes.data + 4 * m * ldx
+            source = start + 4 * m * ldx
             tile(min(ROWS, rows - m), source, ldx, panel, depth, target + 4 * m * ldo, ldo, ahead)
             ahead += 64 * depth
+        target += 4 * PANEL
 
 
-@_loose  # type: ignore[untyped-decorator]
+@_loose
 def _norm(x: Any, scale: Any, eps: Any, out: Any) -> None:  # pragma: no cover - compiled
     """Root-mean-square norm of one row."""
     total = np.float32(0)
@@ -46,7 +72,7 @@ def _norm(x: Any, scale: Any, eps: Any, out: Any) -> None:  # pragma: no cover -
         out[i] = x[i] * r * scale[i]
 
 
-@_loose  # type: ignore[untyped-decorator]
+@_loose
 def _soften(scores: Any, n: Any) -> Any:  # pragma: no cover - compiled
     """Turn the first n scores, in powers of two, into weights; return their sum."""
     top = scores[0]
@@ -60,7 +86,7 @@ def _soften(scores: Any, n: Any) -> Any:  # pragma: no cover - compiled
     return total
 
 
-@_loose  # type: ignore[untyped-decorator]
+@_loose
 def _gate(gu: Any, width: Any, rows: Any) -> None:  # pragma: no cover - compiled
     """SwiGLU in place: gu[:, :width] = silu(gu[:, :width]) * gu[:, width:]."""
     for m in range(rows):
@@ -70,7 +96,7 @@ def _gate(gu: Any, width: Any, rows: Any) -> None:  # pragma: no cover - compile
             row[i] = g / (np.float32(1) + exp2(-g * _LOG2E)) * row[width + i]
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _rotate(head: Any, at: Any, cos: Any, sin: Any, scale: Any) -> None:  # pragma: no cover - compiled
     """Turn one head by the angles of its position: first half against second half."""
     half = cos.shape[1]
@@ -80,7 +106,7 @@ def _rotate(head: Any, at: Any, cos: Any, sin: Any, scale: Any) -> None:  # prag
         head[i + half] = (b * cos[at, i] + a * sin[at, i]) * scale
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _remember(  # pragma: no cover - compiled
     qkv: Any,
     rows: Any,
@@ -111,7 +137,7 @@ def _remember(  # pragma: no cover - compiled
                 values[page, layer, j, i // PANEL, slot, i % PANEL] = value[i]
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _attend(  # pragma: no cover - compiled
     qkv: Any,
     m: Any,
@@ -132,9 +158,9 @@ def _attend(  # pragma: no cover - compiled
     room, broad = scores.shape[1], mixed.shape[1]
     scores[:, : used * PANEL] = 0
     mixed[:] = 0
-    q, s = qkv.ctypes.data + 4 * m * qkv.shape[1], scores.ctypes.data
+    q, s, mixed_at = _address(qkv) + 4 * m * qkv.shape[1], _address(scores), _address(mixed)
     for b in range(used):  # page by page, all heads of a page, because they lie side by side
-        key, after = keys[pages[b], layer].ctypes.data, keys[pages[b + 1], layer].ctypes.data
+        key, after = _address(keys[pages[b], layer]), _address(keys[pages[b + 1], layer])
         for h in range(0, heads, group):
             for g in range(h, h + group, ROWS):
                 r = min(ROWS, h + group - g)
@@ -144,13 +170,13 @@ def _attend(  # pragma: no cover - compiled
     for h in range(heads):
         mixed[h, broad - 1] = np.float32(1) / _soften(scores[h], n)
     for b in range(used):
-        value, after = values[pages[b], layer].ctypes.data, values[pages[b + 1], layer].ctypes.data
+        value, after = _address(values[pages[b], layer]), _address(values[pages[b + 1], layer])
         steps = min(PANEL, n - b * PANEL)
         for h in range(0, heads, group):
             for p in range(wide):
                 for g in range(h, h + group, ROWS):
                     r = min(ROWS, h + group - g)
-                    target = mixed.ctypes.data + 4 * (g * broad + p * PANEL)
+                    target = mixed_at + 4 * (g * broad + p * PANEL)
                     tile(r, s + 4 * (g * room + b * PANEL), room, value, steps, target, broad, after)
                 value += 4 * PANEL * PANEL
                 after += 4 * PANEL * PANEL
@@ -159,7 +185,7 @@ def _attend(  # pragma: no cover - compiled
             out[h * depth + d] = mixed[h, d] * mixed[h, broad - 1]
 
 
-@numba.njit(nogil=True, boundscheck=False, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def forward(  # pragma: no cover - compiled
     token: Any,
     place: Any,
@@ -175,6 +201,7 @@ def forward(  # pragma: no cover - compiled
     values: Any,
     work: Any,
     logits: Any,
+    hidden: Any,
 ) -> None:
     """Run rows through all layers, write their keys and values, and the logits of those wanted.
 
@@ -193,6 +220,7 @@ def forward(  # pragma: no cover - compiled
         values: float32[pages, layers, kv heads, depth / PANEL rounded up, PANEL, PANEL], written.
         work: see `Net.work`.
         logits: float32[wanted, vocabulary rounded up to panels], written.
+        hidden: float32[rows, width], written with the normed last states; or of no rows, and then it is not.
     """
     embed, norms, wqkv, bqkv, wo, bo, wgu, wd, last, head = net
     x, h, qkv, mix, gu, scores, mixed = work
@@ -200,18 +228,17 @@ def forward(  # pragma: no cover - compiled
     for c in range(0, token.size, CHUNK):
         rows = min(CHUNK, token.size - c)
         for m in range(rows):
-            x[m, :width] = embed[token[c + m]]
-            x[m, width:] = 0
+            _copy(embed[token[c + m]], width, x[m])
         for layer in range(norms.shape[0]):
             for m in range(rows):
                 _norm(x[m], norms[layer, 0], eps, h[m])
-                qkv[m] = bqkv[layer]
+                _copy(bqkv[layer], bqkv.shape[1], qkv[m])
             project(h, rows, width, wqkv[layer], qkv)
             _remember(qkv, rows, layer, pages, place[c:], at[c:], cos, sin, keys, values, heads)
             for m in range(rows):
                 own = pages[place[c + m]]
                 _attend(qkv, m, layer, own, at[c + m] + 1, keys, values, heads, scores, mixed, mix[m])
-                x[m, :width] += bo[layer]
+                _add(bo[layer], x[m])
             project(mix, rows, heads * depth, wo[layer], x)
             for m in range(rows):
                 _norm(x[m], norms[layer, 1], eps, h[m])
@@ -219,8 +246,10 @@ def forward(  # pragma: no cover - compiled
             project(h, rows, width, wgu[layer], gu)
             _gate(gu, gu.shape[1] // 2, rows)
             project(gu, rows, wd.shape[2], wd[layer], x)
-        wanted = 0
+        wanted: Any = np.int64(0)
         for m in range(rows):
+            if hidden.shape[0] > 0:
+                _norm(x[m], last, eps, hidden[c + m])
             if want[c + m]:
                 _norm(x[m], last, eps, h[wanted])
                 wanted += 1

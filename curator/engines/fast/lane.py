@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curator.engines.fast.draw import draw, log_total
+from curator.engines.fast.draw import draw, log_total, spread_of
 from curator.engines.fast.kernel import forward
 from curator.engines.fast.pages import Pages
 from curator.engines.fast.weights import Floats, Net
-from curator.engines.forward import Row
+from curator.engines.forward import Row, Told
 from curator.engines.sampling import Knobs, uniform
 
 _PIECE = 256  # rows of a scoring call: bounds its logits
 
 Ints = NDArray[np.int64]
+_NONE: Floats = np.zeros((0, 0), np.float32)
 
 
 @dataclass
@@ -57,8 +58,13 @@ class Lane:
         self._weights = np.zeros(net.vocabulary, np.float32)
         self._ids = np.zeros(net.vocabulary, np.int64)
 
-    def forward(self, pages: Pages, angles: tuple[Floats, Floats], part: Part) -> Floats:
-        """Return the logits [wanted, at least vocabulary]; valid until the next call."""
+    def forward(
+        self, pages: Pages, angles: tuple[Floats, Floats], part: Part, hidden: Floats | None = None
+    ) -> Floats:
+        """Return the logits [wanted, at least vocabulary]; valid until the next call.
+
+        `hidden`: float32[rows, width], written with each row's last hidden state where it is given.
+        """
         wanted = int(part.want.sum())
         if len(self._logits) < wanted:
             self._logits = np.zeros((wanted, self.net.logits_width), np.float32)
@@ -67,7 +73,7 @@ class Lane:
         net = self.net
         forward(
             part.token, part.place, part.at, part.want, pages.table, net.arrays, net.eps, net.heads, *angles,
-            pages.keys, pages.values, self._work, self._logits,
+            pages.keys, pages.values, self._work, self._logits, _NONE if hidden is None else hidden,
         )  # fmt: skip
         return self._logits[:wanted]
 
@@ -98,16 +104,33 @@ class Lane:
         return tokens
 
     def score(
-        self, pages: Pages, angles: tuple[Floats, Floats], place: int, prompt: list[int], text: list[int], there: int
-    ) -> list[float]:
-        """Return the log-probabilities of `text` after `prompt`, of which `there` steps are in the pages."""
+        self, pages: Pages, angles: tuple[Floats, Floats], place: int, prompt: list[int], text: list[int], there: int,
+        *, spread: bool = False,
+    ) -> Told:  # fmt: skip
+        """Return what the model says about `text` after `prompt`, of which `there` steps are in the pages."""
         ids = np.array(prompt + text, np.int64)
-        told: list[float] = []
+        told = Told([], [] if spread else None, [] if spread else None)
         for start in range(there, len(ids) - 1, _PIECE):
             at = np.arange(start, min(start + _PIECE, len(ids) - 1))
             want = at >= len(prompt) - 1
             logits = self.forward(pages, angles, Part(ids[at], np.full(len(at), place), at, want))
             totals = np.zeros(len(logits))
             log_total(logits, self.net.vocabulary, totals)
-            told += (logits[np.arange(len(logits)), ids[at[want] + 1]] - totals).tolist()
+            told.logprobs.extend((logits[np.arange(len(logits)), ids[at[want] + 1]] - totals).tolist())
+            if told.entropies is not None and told.margins is not None:
+                entropies, margins = np.zeros(len(logits)), np.zeros(len(logits))
+                spread_of(logits, self.net.vocabulary, totals, entropies, margins)
+                told.entropies.extend(entropies.tolist())
+                told.margins.extend(margins.tolist())
         return told
+
+    def embed(
+        self, pages: Pages, angles: tuple[Floats, Floats], place: int, prompt: list[int], text: list[int], there: int
+    ) -> list[float]:
+        """Return the mean of the last hidden states over `text`, of which and of `prompt` `there` steps are there."""
+        ids = np.array(prompt + text, np.int64)
+        hidden = np.zeros((len(ids) - there, self.net.width), np.float32)
+        at = np.arange(there, len(ids))
+        self.forward(pages, angles, Part(ids[at], np.full(len(at), place), at, np.zeros(len(at), np.bool_)), hidden)
+        mean: list[float] = hidden[-len(text) :].mean(axis=0, dtype=np.float64).tolist()
+        return mean

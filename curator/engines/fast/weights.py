@@ -73,6 +73,11 @@ class Net:
         return int(self.arrays[1].shape[0])
 
     @property
+    def width(self) -> int:
+        """Numbers of a hidden state."""
+        return int(self.arrays[1].shape[2])
+
+    @property
     def logits_width(self) -> int:
         """The vocabulary, rounded up to panels."""
         return int(self.arrays[9].shape[0]) * PANEL
