@@ -218,7 +218,7 @@ def test_a_value_of_the_wrong_type_is_quarantined(tmp_path):
 def test_a_list_where_a_number_is_needed(tmp_path):
     path = put(tmp_path, "x.jsonl", '{"problem": "p", "correct": [true, false]}')
     fails(path, "'correct'", "list", "rename")
-    assert run(path, columns={"flags": "correct"})[0][0]["flags"] == [True, False]
+    assert run(path, columns={"marks": "correct"})[0][0]["marks"] == [True, False]
 
 
 def test_settings_that_cannot_be():
