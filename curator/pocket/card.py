@@ -19,10 +19,11 @@ RESULTS = Path("benchmarks/results/pocket.json")
 
 def how_made(record: dict[str, Any]) -> str:
     """Return the line on this very model from its `train.json`."""
+    products = "bf16 products, fp32 weights" if record["products"] == "bf16" else "fp32, no bf16 instructions"
     return (
         f"- This model: {record['steps_done']} steps of {record['recipe']['examples']} examples, "
-        f"{record['tokens'] / 1e6:.1f} M tokens, {record['minutes']:.0f} minutes of computing (fp32, no bf16 "
-        f"instructions), seed {record['recipe']['seed']}. {record.get('history', '')}".rstrip()
+        f"{record['tokens'] / 1e6:.1f} M tokens, {record['minutes']:.0f} minutes of computing ({products}), "
+        f"seed {record['recipe']['seed']}. {record.get('history', '')}".rstrip()
     )
 
 
@@ -59,7 +60,8 @@ def _others(report: dict[str, Any]) -> list[str]:
     ]
     for part, what in (("same_answer", "Same answer"), ("same_problem", "Same problem")):
         lines.append(
-            f"- {what}, yes or no: {report[part]['right']:.3f} right ({report[part]['n']} pairs, half of each)."
+            f"- {what}, yes or no: {report[part]['right']:.3f} right, compared without a slip in "
+            f"{report[part]['compared']:.3f} ({report[part]['n']} pairs, half of each)."
         )
     if "right" in gsm8k:
         lines.append(

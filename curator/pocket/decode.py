@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from .network import Network, _rotate
+from .network import Network
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
 class Decoder:
@@ -41,7 +46,7 @@ class Decoder:
                 k = _rotate(a.k_proj(h).view(n, s.kv_heads, s.head).transpose(0, 1), cos, sin)
                 self.keys[i, row, :, :n] = k
                 self.values[i, row, :, :n] = a.v_proj(h).view(n, s.kv_heads, s.head).transpose(0, 1)
-                x = layer(x, cos, sin, [n])
+                x = layer(x, cos[:, None, : s.head // 2], sin[:, None, : s.head // 2], [n])
             last.append(self.net.model.norm(x[-1]))
         return torch.stack(last) @ self.net.model.embed_tokens.weight.T
 
@@ -58,11 +63,11 @@ class Decoder:
             q = _rotate(a.q_proj(h).view(b, s.heads, s.head), cos, sin)
             self.keys[i, rows, :, at] = _rotate(a.k_proj(h).view(b, s.kv_heads, s.head), cos, sin)
             self.values[i, rows, :, at] = a.v_proj(h).view(b, s.kv_heads, s.head)
-            grouped = q.view(b, s.kv_heads, s.heads // s.kv_heads, s.head)
-            scores = grouped @ self.keys[i, :, :, :top].transpose(2, 3) / s.head**0.5
-            mixed = F.softmax(scores.masked_fill(~mask, float("-inf")), -1) @ self.values[i, :, :, :top]
+            seen = self.keys[i, :, :, :top], self.values[i, :, :, :top]  # views: a product of them would copy the cache
+            mixed = F.scaled_dot_product_attention(q.unsqueeze(2), *seen, attn_mask=mask, enable_gqa=True)
             x = x + a.o_proj(mixed.reshape(b, -1))
-            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            m, h = layer.mlp, layer.post_attention_layernorm(x)
+            x = x + m.down_proj(F.silu(m.gate_proj(h)) * m.up_proj(h))
         self.lengths = self.lengths + 1
         self.logits = self.net.model.norm(x) @ self.net.model.embed_tokens.weight.T
 

@@ -188,11 +188,13 @@ def continuing(sampler: Sampler, n: int) -> Report:
 
 
 def same(sampler: Sampler, n: int, make: Callable[[random.Random, float], traces.Example]) -> Report:
-    """SAME_ANSWER or SAME_PROBLEM: share of right yes/no, half of them each."""
+    """SAME_ANSWER or SAME_PROBLEM: share of right last lines (yes or no), half of them each; and of right replies."""
     rng = random.Random(5)
     made = [make(rng, 1.0) for _ in range(n)]
-    replies = sampler.generate([e.prompt for e in made], cap=4)
-    return {"right": _mean([r.text == e.parts[0].text for r, e in zip(replies, made, strict=True)]), "n": n}
+    replies = sampler.generate([e.prompt for e in made], cap=200)
+    pairs = [(r.text, e.parts[0].text) for r, e in zip(replies, made, strict=True)]
+    right = [a.rpartition("\n")[2] == b.rpartition("\n")[2] for a, b in pairs]
+    return {"right": _mean(right), "compared": _mean([a == b for a, b in pairs]), "n": n}
 
 
 def gsm8k(sampler: Sampler, n: int) -> Report:
@@ -226,13 +228,13 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
 
 PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
-    "accuracy": (accuracy, 150),
-    "spread": (spread, 120),
-    "rewriting": (lambda s, n: rewriting(s, n, own=False), 60),
-    "rewriting_own": (lambda s, n: rewriting(s, n, own=True), 40),
+    "accuracy": (accuracy, 300),
+    "spread": (spread, 240),
+    "rewriting": (lambda s, n: rewriting(s, n, own=False), 100),
+    "rewriting_own": (lambda s, n: rewriting(s, n, own=True), 60),
     "judging": (judging, 200),
-    "proposing": (proposing, 100),
-    "continuing": (continuing, 100),
+    "proposing": (proposing, 200),
+    "continuing": (continuing, 150),
     "same_answer": (lambda s, n: same(s, n, tasks.same_answer), 200),
     "same_problem": (lambda s, n: same(s, n, tasks.same_problem), 200),
     "gsm8k": (gsm8k, 200),

@@ -35,7 +35,8 @@ class Sampler:
         self.tok: Any = AutoTokenizer.from_pretrained(folder)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.load_seconds = time.perf_counter() - start
-        self.net = Network(Shape(vocab=self.model.config.vocab_size)).eval()
+        config = self.model.config
+        self.net = Network(Shape(vocab=config.vocab_size, kv_heads=config.num_key_value_heads)).eval()
         self.net.load_state_dict(self.model.state_dict(), strict=False)
         self.end = self.model.generation_config.eos_token_id
         self.switches = [self.tok.convert_tokens_to_ids(word) for word in SWITCHES]

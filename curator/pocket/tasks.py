@@ -9,12 +9,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from itertools import zip_longest
 
 from curator import prompts
 
 from . import world
 from .drills import drill, other_number, written
-from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw
+from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw, expression
+from .solver import parse
 from .traces import Example, Part, long_trace, reply, rewrite, think_text
 
 _OTHER_GENERATE = (
@@ -66,7 +68,19 @@ def _stated(problem: Problem, rng: random.Random) -> str:
 
 def solve(rng: random.Random, hardness: float) -> Example:
     """The prompt of `generate` and a long trace; one in eight goes straight from a random operation on."""
-    problem = draw_problem(rng, hardness)
+    return _solved(rng, draw_problem(rng, hardness))
+
+
+def right_first(rng: random.Random, hardness: float) -> Example:
+    """As `solve`, of short expressions whose first operation is not the leftmost: `8+945*8`."""
+    while True:
+        problem = expression(rng, rng.choice((2, 2, 3)))
+        leftmost = problem.plan[0].lstrip("(").startswith(problem.steps[0].lhs())
+        if not leftmost and world.split_of(problem) == "pocket-train":
+            return _solved(rng, problem)._replace(task="right_first")
+
+
+def _solved(rng: random.Random, problem: Problem) -> Example:
     straight = rng.randrange(problem.n_ops + 1) if rng.random() < 1 / 8 else None
     parts = long_trace(problem, rng, straight, short_end=straight is not None and rng.random() < 0.3)
     template = prompts.GENERATE if rng.random() < 5 / 6 else rng.choice(_OTHER_GENERATE)
@@ -95,7 +109,7 @@ def unswitched(rng: random.Random, hardness: float) -> Example:
 
 def compress(rng: random.Random, hardness: float) -> Example:
     """The prompts of `compress`: mostly with a long trace, with a set level, or with the answer alone."""
-    problem = draw_problem(rng, hardness, most=7)
+    problem = draw_problem(rng, hardness)
     form = rng.choices(("plain", "level", "answer"), (78, 14, 8))[0]
     budget = ""
     if rng.random() < 0.35:
@@ -149,25 +163,39 @@ def propose(rng: random.Random, hardness: float) -> Example:
     taken = {name for p in examples for name in p.names}
     kinds = {p.kind for p in examples}
     while True:
-        new = draw_problem(rng, 0.6, most=4)
+        new = draw_problem(rng, 0.4, most=4)
         if new.kind in kinds and _safe(new) and not taken & set(new.names):
             break
     numbered = "\n\n".join(f"{i}. {p.text}" for i, p in enumerate(examples, 1))
     prompt = prompts.fill(_reworded(rng, prompts.PROPOSE), examples=numbered)
-    parts = _choices_masked(new) if rng.random() < 0.7 else [Part(new.text)]
+    parts = _choices_masked(new) if rng.random() < 0.5 else [Part(new.text)]
     return Example("propose", prompt, parts, tuple(p.text for p in examples))
 
 
+def compared(first: list[str], second: list[str]) -> str:
+    """Return the reply of a yes-or-no task: the pieces of both sides pair by pair, up to the first that differ.
+
+    A model of this size can copy and can compare neighbours; it can not compare two texts in one breath.
+    """
+    lines = []
+    for a, b in zip_longest(first, second, fillvalue="-"):
+        lines.append(f"{a}:{b}")
+        if a != b:
+            return "\n".join([*lines, "no"])
+    return "\n".join([*lines, "yes"])
+
+
 def same_answer(rng: random.Random, hardness: float) -> Example:
-    """The prompt of the answer judge, in either order of the two answers: yes or no."""
+    """The prompt of the answer judge, in either order of the two answers: the digits pair by pair, then yes or no."""
     problem = draw_problem(rng, hardness, most=6)
-    same = rng.random() < 0.5
-    pair = [problem.answer, written(rng, problem.answer if same else other_number(rng, problem.answer), problem.item)]
+    numbers = [problem.answer, problem.answer if rng.random() < 0.5 else other_number(rng, problem.answer)]
+    pair = [numbers[0], written(rng, numbers[1], problem.item)]
     if rng.random() < 0.3:
         pair.reverse()
+        numbers.reverse()
     template = _reworded(rng, prompts.SAME_ANSWER)
     prompt = prompts.fill(template, problem=problem.text, reference=pair[0], answer=pair[1])
-    return Example("same_answer", prompt, [Part("yes" if same else "no")])
+    return Example("same_answer", prompt, [Part(compared(list(numbers[0]), list(numbers[1])))])
 
 
 def _renamed(rng: random.Random, problem: Problem) -> str:
@@ -180,30 +208,53 @@ def _renamed(rng: random.Random, problem: Problem) -> str:
     return text
 
 
+def _operands(problem: Problem) -> list[str]:
+    """Return what is compared of a problem: its operations in order, without the words around them."""
+    return re.findall(r"[^0-9]*[0-9]+\)*", problem.plan[0].replace(" ", "").replace(",", ""))
+
+
+def _other_problem(rng: random.Random, problem: Problem, hardness: float) -> Problem:
+    """Return another problem: mostly the same one with another number, else any."""
+    for _ in range(8 if rng.random() < 0.7 else 0):
+        found = rng.choice(list(re.finditer("[0-9]+", problem.text)))
+        text = problem.text[: found.start()] + other_number(rng, found[0]) + problem.text[found.end() :]
+        other = parse(text)
+        if other and _operands(other) != _operands(problem):
+            return other
+    other = draw_problem(rng, hardness, most=6)
+    return other if _operands(other) != _operands(problem) else _other_problem(rng, problem, hardness)
+
+
 def same_problem(rng: random.Random, hardness: float) -> Example:
-    """The prompt of the problem judge: yes under other names, no when a number or the whole problem is another."""
+    """The prompt of the problem judge: the operations pair by pair, then yes or no.
+
+    Yes under other names or behind another phrase, no when a number or the whole problem is another.
+    """
     problem = draw_problem(rng, hardness, most=6)
-    same = rng.random() < 0.5
-    if same:
-        other = _renamed(rng, problem) if rng.random() < 0.7 else _stated(problem, rng)
-    elif rng.random() < 0.3:
-        other = draw_problem(rng, hardness, most=6).text
-    else:
-        text = _renamed(rng, problem) if rng.random() < 0.5 else problem.text
-        found = rng.choice(list(re.finditer("[0-9]+", text)))
-        other = text[: found.start()] + other_number(rng, found[0]) + text[found.end() :]
-    if rng.random() < 0.1:
-        other = rng.choice(PREFIXES[1:]) + other
-    prompt = prompts.fill(_reworded(rng, prompts.SAME_PROBLEM), first=problem.text, second=other)
-    return Example("same_problem", prompt, [Part("yes" if same else "no")])
+    other = problem if rng.random() < 0.5 else _other_problem(rng, problem, hardness)
+    text = _renamed(rng, other) if rng.random() < 0.6 else _stated(other, rng)
+    prompt = prompts.fill(_reworded(rng, prompts.SAME_PROBLEM), first=problem.text, second=text)
+    return Example("same_problem", prompt, [Part(compared(_operands(problem), _operands(other)))])
+
+
+def _again(rng: random.Random) -> Example:
+    """A short run of random words, again and again: the plainest case of going on as before."""
+    count = rng.randint(3, 12)
+    words = [rng.choice((rng.choice(NAMES), rng.choice(ITEMS), str(rng.randint(0, 99)))) for _ in range(count)]
+    once = " ".join(words)
+    parts = [Part(once + "\n", taught=False), Part("\n".join([once] * rng.randint(2, 4)))]
+    return Example("copy", "Say it again and again.", parts)
 
 
 def copy(rng: random.Random, hardness: float) -> Example:
     """Plain copying: what rewriting, new problems and every operand of a trace rest on.
 
-    A list of names, items, numbers and equations; a problem word by word; a problem under other names.
+    A list of names, items, numbers and equations, also said over and over; a problem word by word; a problem under
+    other names; the operations of a problem.
     """
-    form = rng.choices(("list", "problem", "renamed"), (45, 20, 35))[0]
+    form = rng.choices(("list", "again", "problem", "renamed", "plan"), (25, 30, 15, 15, 15))[0]
+    if form == "again":
+        return _again(rng)
     if form == "list":
         words: list[str] = []
         for _ in range(rng.randint(2, 4 + round(12 * hardness * rng.random()))):
@@ -216,6 +267,8 @@ def copy(rng: random.Random, hardness: float) -> Example:
     problem = draw_problem(rng, hardness, most=6)
     while form == "renamed" and not problem.names:
         problem = draw_problem(rng, hardness, most=6)
+    if form == "plan":
+        return Example("copy", f"List the operations:\n{problem.text}", [Part(problem.plan[0])], (problem.text,))
     if form == "problem":
         return Example("copy", f"Repeat this text:\n{problem.text}", [Part(problem.text)])
     name, item = rng.choice([n for n in NAMES if n not in problem.text]), rng.choice(ITEMS)
@@ -225,21 +278,24 @@ def copy(rng: random.Random, hardness: float) -> Example:
     return Example("copy", prompt, [Part(text)])
 
 
-TASKS: dict[str, tuple[float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.42, solve),
-    "unswitched": (0.02, unswitched),
-    "compress": (0.08, compress),
-    "propose": (0.16, propose),
-    "judge": (0.05, judge),
-    "same_answer": (0.03, same_answer),
-    "same_problem": (0.03, same_problem),
-    "copy": (0.07, copy),
-    "drill": (0.14, drill),
+TASKS: dict[str, tuple[float, float, Callable[[random.Random, float], Example]]] = {
+    "solve": (0.44, 0.40, solve),
+    "unswitched": (0.02, 0.02, unswitched),
+    "compress": (0.09, 0.08, compress),
+    "propose": (0.15, 0.08, propose),
+    "judge": (0.03, 0.04, judge),
+    "same_answer": (0.03, 0.03, same_answer),
+    "same_problem": (0.05, 0.10, same_problem),
+    "copy": (0.06, 0.04, copy),
+    "drill": (0.13, 0.09, drill),
+    "right_first": (0.0, 0.12, right_first),
 }
-"""Task -> (weight, maker), from the first step on (weights ours)."""
+"""Task -> (weight, weight in the last part of training, maker); weights ours, the second after what was still weak."""
 
 
-def example(rng: random.Random, hardness: float = 1.0) -> Example:
-    """Return a random training example."""
-    weights = [weight for weight, _ in TASKS.values()]
-    return rng.choices([make for _, make in TASKS.values()], weights)[0](rng, hardness)
+def example(rng: random.Random, hardness: float = 1.0, copying: float = 0.0, *, last: bool = False) -> Example:
+    """Return a random training example; a share of `copying` is plain copying whatever the weights say."""
+    if rng.random() < copying:
+        return copy(rng, hardness)
+    weights = [late if last else early for early, late, _ in TASKS.values()]
+    return rng.choices([make for *_, make in TASKS.values()], weights)[0](rng, hardness)

@@ -15,7 +15,6 @@ import random
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,22 +27,31 @@ from curator import prompts
 from . import MODEL_DIR, tasks, tokenizer, traces
 from .network import Network, Shape
 from .optim import StackedMuon
-from .parallel import add_up, ranks, share, spread
+from .sharing import shared
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a run is made; every number is unpublished, ours."""
+    """How a run is made; every number is unpublished, ours.
+
+    `curriculum` and `copying` are steps: until then problems grow harder, and plain copying takes a falling share. The
+    first is what solving rests on, the second what everything rests on. At step `share_at` heads begin to share
+    keys and values (`sharing`), which makes generation quicker, and the weights of the tasks change.
+    """
 
     seed: int = 0
-    steps: int = 4200
-    examples: int = 16
+    steps: int = 5200
+    share_at: int = 4200
+    kv_heads: int = 2
+    examples: int = 20
     lr_matrices: float = 6e-3
     lr_rest: float = 3e-3
     warmup: int = 60
     decay_from: float = 0.35
     decay_drop: float = 0.5
-    curriculum: float = 0.25
+    curriculum: int = 1000
+    copying: int = 350
+    share_rate: float = 0.3
     length_power: float = 0.75
 
 
@@ -84,50 +92,56 @@ def encode(tok: Tokenizer, example: traces.Example) -> tuple[list[int], list[flo
 
 
 class Batch(NamedTuple):
-    """The examples of a step, end to end: ids (N,), weights (N,), and length, task and place in the step of each."""
+    """The examples of a step, end to end: ids (N,), weights (N,), and length and task of each."""
 
     ids: torch.Tensor
     weights: torch.Tensor
     lengths: list[int]
     tasks: list[str]
-    places: list[int]
-
-    def of(self, chosen: list[int]) -> Batch:
-        """Return the chosen examples, places as in this batch."""
-        if len(chosen) == len(self.lengths):
-            return self
-        ids, weights = self.ids.split(self.lengths), self.weights.split(self.lengths)
-        return Batch(
-            torch.cat([ids[i] for i in chosen]), torch.cat([weights[i] for i in chosen]),
-            [self.lengths[i] for i in chosen], [self.tasks[i] for i in chosen], [self.places[i] for i in chosen],
-        )  # fmt: skip
 
 
 def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     """Return the examples of a step: a function of the recipe's seed and the step alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
-    hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum * recipe.steps))
+    hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum))
+    copying = max(0.0, 0.8 * (1 - step / max(1, recipe.copying)))
     all_ids: list[int] = []
     all_weights: list[float] = []
     lengths: list[int] = []
     names: list[str] = []
     while len(lengths) < recipe.examples:
-        example = tasks.example(rng, hardness)
+        example = tasks.example(rng, hardness, copying, last=step >= recipe.share_at)
         ids, weights = encode(tok, example)
         if len(ids) <= context:
             all_ids += ids
             all_weights += weights
             lengths.append(len(ids))
             names.append(example.task)
-    return Batch(torch.tensor(all_ids), torch.tensor(all_weights), lengths, names, list(range(len(names))))
+    return Batch(torch.tensor(all_ids), torch.tensor(all_weights), lengths, names)
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %."""
+    """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %.
+
+    From `share_at` on it warms up again and decays from `share_rate`.
+    """
+    at = step - recipe.share_at
+    if at >= 0:
+        falling = recipe.share_rate * (1 - at / (recipe.steps - recipe.share_at))
+        return max(0.01, falling * min(1.0, (at + 1) / recipe.warmup))
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
-    done = step / recipe.steps
+    done = step / recipe.share_at
     return 1.0 if done < recipe.decay_from else max(0.01, recipe.decay_drop * (1 - done) / (1 - recipe.decay_from))
+
+
+KINDS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def products() -> str:
+    """Return in what the products are computed: bf16 where this processor multiplies it at once, else fp32."""
+    cpu = torch.cpu
+    return "bf16" if cpu._is_amx_tile_supported() or cpu._is_avx512_bf16_supported() else "fp32"
 
 
 class Run:
@@ -135,32 +149,34 @@ class Run:
 
     def __init__(self, recipe: Recipe, tok: Tokenizer, shape: Shape | None = None) -> None:
         self.recipe, self.tok = recipe, tok
-        self.net = Network(shape or Shape(vocab=-(-tok.get_vocab_size() // 32) * 32), recipe.seed)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.recent: dict[str, float] = {}
+        self.products = products()
+        self._take(Network(shape or Shape(vocab=-(-tok.get_vocab_size() // 32) * 32), recipe.seed))
+
+    def _take(self, net: Network) -> None:
+        """Train this network from now on."""
+        self.net, recipe = net, self.recipe
         body = [p for n, p in self.net.named_parameters() if p.ndim == 2 and "embed" not in n]
         rest = [p for n, p in self.net.named_parameters() if p.ndim != 2 or "embed" in n]
         self.optimisers: list[torch.optim.Optimizer] = [
-            StackedMuon(body, lr=recipe.lr_matrices),
+            StackedMuon(body, lr=recipe.lr_matrices, kind=KINDS[self.products]),
             torch.optim.AdamW(rest, lr=recipe.lr_rest, betas=(0.9, 0.95), weight_decay=0.0),
         ]
-        self.step, self.tokens, self.seconds = 0, 0, 0.0
-        self.recent: dict[str, float] = {}
 
     def advance(self) -> float:
-        """Do one step, with the other ranks if there are any; return the mean weighted loss per example."""
+        """Do one step; return the mean weighted loss per example."""
         start = time.perf_counter()
-        whole = batch(self.tok, self.recipe, self.step, self.net.shape.context)
-        made = whole.of(share(whole.lengths))
-        counts = torch.stack([piece.sum() for piece in made.weights.split(made.lengths)])
-        sums = self.net.losses(made.ids, made.weights, made.lengths)
-        each = sums / counts**self.recipe.length_power / len(whole.lengths)
-        each.sum().backward()
-        told = torch.zeros(2, len(whole.lengths))  # for the log: the weighted loss of each example, and per token
-        told[:, made.places] = torch.stack([each, sums / counts]).detach()
-        add_up(self.net, told := told.flatten())
-        weighted, per_token = told.view(2, -1).tolist()
-        self.tokens += len(whole.ids)
-        for name, value in zip(whole.tasks, per_token, strict=True):
+        if self.step == self.recipe.share_at:
+            self._take(shared(self.net, self.recipe.kv_heads))
+        made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
+        counts = torch.stack([one.sum() for one in made.weights.split(made.lengths)])
+        sums = self.net.losses(made.ids, made.weights, made.lengths, KINDS[self.products])
+        loss = (sums / counts**self.recipe.length_power).mean()
+        loss.backward()
+        for name, value in zip(made.tasks, (sums.detach() / counts).tolist(), strict=True):
             self.recent[name] = 0.98 * self.recent.get(name, value) + 0.02 * value
+        self.tokens += len(made.ids)
         factor = rate(self.recipe, self.step)
         for optimiser, lr in zip(self.optimisers, (self.recipe.lr_matrices, self.recipe.lr_rest), strict=True):
             for group in optimiser.param_groups:
@@ -169,7 +185,7 @@ class Run:
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.seconds += time.perf_counter() - start
-        return float(sum(weighted))
+        return float(loss.detach())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, atomically."""
@@ -210,7 +226,7 @@ class Run:
         record = {
             "recipe": asdict(self.recipe), "steps_done": self.step, "tokens": self.tokens,
             "minutes": round(self.seconds / 60, 1), "parameters": sum(p.numel() for p in self.net.parameters()),
-            "prompts_fingerprint": prompts.fingerprint(), "torch": torch.__version__,
+            "products": self.products, "prompts_fingerprint": prompts.fingerprint(), "torch": torch.__version__,
         }  # fmt: skip
         (folder / "train.json").write_text(json.dumps(record, indent=2) + "\n")
 
@@ -220,8 +236,6 @@ def train(run: Run, checkpoint: Path, every: int = 100) -> None:
     losses = []
     while run.step < run.recipe.steps:
         losses.append(run.advance())
-        if ranks()[0]:
-            continue
         if run.step % 20 == 0 or not math.isfinite(losses[-1]):
             each = " ".join(f"{name} {value:.3f}" for name, value in sorted(run.recent.items()))
             mean = sum(losses) / len(losses)
@@ -231,8 +245,7 @@ def train(run: Run, checkpoint: Path, every: int = 100) -> None:
             losses = []
         if run.step % every == 0:
             run.save(checkpoint)
-    if not ranks()[0]:
-        run.save(checkpoint)
+    run.save(checkpoint)
 
 
 def keep_memory() -> None:
@@ -246,18 +259,6 @@ def keep_memory() -> None:
             return  # another C library: slower, not wrong
 
 
-def work(checkpoint: Path, seed: int, steps: int | None) -> None:
-    """Train from the checkpoint, or from nothing where there is none."""
-    keep_memory()
-    torch.set_num_threads(1)
-    changes = {} if steps is None else {"steps": steps}
-    if checkpoint.exists():
-        run = Run.load(checkpoint, **changes)
-    else:
-        run = Run(Recipe(seed=seed, **changes), tokenizer.build(seed=seed))
-    train(run, checkpoint)
-
-
 def main() -> None:
     """Command line: train (or resume) and export into the package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -267,14 +268,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="ignore the checkpoint")
     parser.add_argument("--export-only", action="store_true", help="only write the model of the checkpoint")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes, one a core")
+    parser.add_argument("--threads", type=int, default=0, help="of torch (default: its own choice)")
     args = parser.parse_args()
     args.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if args.fresh:
         args.checkpoint.unlink(missing_ok=True)
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")  # products compiled once, not at every length
+    keep_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    changes = {} if args.steps is None else {"steps": args.steps}
+    if args.checkpoint.exists():
+        run = Run.load(args.checkpoint, **changes)
+    else:
+        run = Run(Recipe(seed=args.seed, **changes), tokenizer.build(seed=args.seed))
     if not args.export_only:
-        spread(partial(work, args.checkpoint, args.seed, args.steps), args.workers)
-    Run.load(args.checkpoint).export(args.out)
+        train(run, args.checkpoint)
+    run.export(args.out)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "grape": (["steps.sample.n=4"], grape),
     "provenance": (["steps.sample.n=4"], provenance),
     "dasd": (["steps.sample.n=4"], dasd),
-    "s1k": (["steps.sample.n=10", "steps.select-3.n=3"], s1k),
+    "s1k": (["steps.sample.n=20", "steps.select-3.n=3"], s1k),
 }
 
 

@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import prompts
+from curator.engines.protocol import Completion
+from curator.ops._same import said
 from curator.pocket import tasks, traces
 from curator.pocket.grammar import Step, draw
+from curator.pocket.solver import parse
+from curator.verdicts import judge
 
 _EQUATION = re.compile(r"(?<![\d.])(\d+(?:[-+*/]\d+)+|\d+ mod \d+)=(\d+)(?: rest (\d+))?")
 
@@ -89,8 +93,8 @@ def test_rewrite_has_the_sections_of_its_level(level):
 def test_every_task_uses_the_package_prompts():
     rng = random.Random(3)
     seen = {}
-    for _ in range(600):
-        made = tasks.example(rng)
+    for _ in range(700):
+        made = tasks.example(rng, last=True)
         seen.setdefault(made.task, []).append(made)
     assert set(seen) == set(tasks.TASKS)
     endings = {
@@ -110,3 +114,41 @@ def test_hardness_moves_the_number_of_operations():
     hard = [tasks.draw_problem(random.Random(i), 1.0).n_ops for i in range(100)]
     assert max(easy) <= 3
     assert sum(hard) / 100 > sum(easy) / 100 + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reply"),
+    [
+        ("42", "42", "4:4\n2:2\nyes"),
+        ("42", "43", "4:4\n2:3\nno"),
+        ("42", "421", "4:4\n2:2\n-:1\nno"),
+        ("7", "8", "7:8\nno"),
+    ],
+)
+def test_yes_or_no_is_said_after_a_comparison(first, second, reply):
+    assert tasks.compared(list(first), list(second)) == reply
+    answer = {"yes": True, "no": False}
+    assert judge.read(reply, judge.Reading(answer)) is answer[reply.rpartition("\n")[2]]
+    assert said(Completion(reply, "stop")) == reply.rpartition("\n")[2]
+
+
+def test_same_problem_goes_by_the_exact_solution():
+    rng, seen = random.Random(4), []
+    for _ in range(120):
+        made = tasks.same_problem(rng, 1.0)
+        first, second = re.search(r"First problem:\n(.*)\n\nSecond problem:\n(.*)\n\nReply", made.prompt).groups()
+        same = parse(first).key == parse(second).key
+        assert made.parts[0].text.endswith("yes" if same else "no")
+        seen.append(same)
+    assert 0.35 < sum(seen) / len(seen) < 0.65
+
+
+def test_right_first_begins_to_the_right():
+    rng = random.Random(5)
+    for _ in range(30):
+        made = tasks.right_first(rng, 1.0)
+        trace = "".join(part.text for part in made.parts)
+        begun = re.search(r"First (\S+):", trace)[1]
+        plan = re.search(r"We need (\S+)\.\n", trace)[1]
+        assert begun in plan
+        assert not plan.lstrip("(").startswith(begun)

@@ -1,21 +1,21 @@
 """Training: the loss mask, the step's data, resume equality, and that the export is what transformers computes."""
 
 import random
-from functools import partial
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tokenizers import Tokenizer  # noqa: E402
+import torch.nn.functional as F  # noqa: E402, N812
 
-from curator.pocket import parallel, tasks, tokenizer, traces, train  # noqa: E402
-from curator.pocket.network import Network, Shape  # noqa: E402
+from curator.pocket import network, tasks, tokenizer, traces, train  # noqa: E402
+from curator.pocket.network import CausalAttention, Gated, Network, Normed, Shape  # noqa: E402
 from curator.pocket.optim import StackedMuon, orthogonalise  # noqa: E402
+from curator.pocket.sharing import shared  # noqa: E402
 from curator.pocket.traces import Part  # noqa: E402
 
-RECIPE = train.Recipe(steps=8, examples=3, warmup=2)
+RECIPE = train.Recipe(steps=8, share_at=5, kv_heads=1, examples=3, warmup=2)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def tok():
 
 
 def _small(tok):
-    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=2, kv_heads=1, ffn=48)
+    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=2, kv_heads=2, head=16, ffn=48)
 
 
 def test_only_the_reply_is_taught_and_slips_are_not(tok):
@@ -54,11 +54,12 @@ def test_data_of_a_step_is_a_function_of_the_step(tok):
     assert sum(a.lengths) == len(a.ids) == len(a.weights)
 
 
-def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
+@pytest.mark.parametrize("stopped", [3, 5, 6])
+def test_resume_equals_an_uninterrupted_run(tok, tmp_path, stopped):
     whole = train.Run(RECIPE, tok, _small(tok))
     train.train(whole, tmp_path / "whole.pt")
     first = train.Run(RECIPE, tok, _small(tok))
-    for _ in range(3):
+    for _ in range(stopped):
         first.advance()
     first.save(tmp_path / "part.pt")
     second = train.Run.load(tmp_path / "part.pt")
@@ -69,38 +70,105 @@ def test_resume_equals_an_uninterrupted_run(tok, tmp_path):
         torch.testing.assert_close(a, b, msg=name, rtol=1e-4, atol=1e-5)
 
 
-def _in_a_group(tok_text, folder):
-    run = train.Run(RECIPE, Tokenizer.from_str(tok_text), _small(Tokenizer.from_str(tok_text)))
-    train.train(run, folder / "group.pt")
-    torch.save(run.net.state_dict(), folder / f"rank{parallel.ranks()[0]}.pt")
+def _turned(x, cos, sin):
+    low, high = x.chunk(2, -1)
+    return torch.cat((low * cos - high * sin, high * cos + low * sin), -1)
 
 
-def test_two_processes_make_the_model_of_one(tok, tmp_path):
-    alone = train.Run(RECIPE, tok, _small(tok))
-    train.train(alone, tmp_path / "alone.pt")
-    parallel.spread(partial(_in_a_group, tok.to_str(), tmp_path), 2)
-    first, second = (torch.load(tmp_path / f"rank{k}.pt", weights_only=True) for k in (0, 1))
-    saved = train.Run.load(tmp_path / "group.pt")
-    assert saved.tokens == alone.tokens
-    for name, weight in alone.net.state_dict().items():
-        assert first[name].equal(second[name]), name
-        torch.testing.assert_close(first[name], weight, msg=name, rtol=1e-3, atol=1e-4)
-    assert saved.recent == pytest.approx(alone.recent, rel=1e-3)
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_attention_and_its_gradient_are_autograds(monkeypatch, kv_heads):
+    monkeypatch.setattr(network, "QUERIES", 32)
+    torch.manual_seed(0)
+    lengths, heads, size = [20, 90, 1, 33], 4, 8
+    turns, every = heads + kv_heads, heads + 2 * kv_heads
+    n = sum(lengths)
+    ours, theirs = (torch.randn(n, every, size, generator=torch.manual_seed(1)).requires_grad_() for _ in range(2))
+    angle = torch.randn(n, 1, size // 2)
+    weights = torch.randn(n, heads, size)
+    made = CausalAttention.apply(ours, angle.cos(), angle.sin(), lengths, heads)
+    turned = _turned(theirs[:, :turns], angle.cos(), angle.sin())
+    parts = (x.split(lengths) for x in (turned[:, :heads], turned[:, heads:], theirs[:, turns:]))
+    expected = torch.cat(
+        [F.scaled_dot_product_attention(*(t.transpose(0, 1) for t in qkv), is_causal=True, enable_gqa=True)
+         .transpose(0, 1)
+         for qkv in zip(*parts, strict=True)]
+    )  # fmt: skip
+    torch.testing.assert_close(made, expected)
+    (made * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize("lengths", [[5], [9, 1, 1, 1, 4], [3] * 7])
-def test_every_example_has_one_owner(lengths, monkeypatch):
-    dealt = []
-    for rank in range(3):
-        monkeypatch.setattr(parallel, "ranks", lambda rank=rank: (rank, 3))
-        dealt.append(parallel.share(lengths))
-    assert sorted(sum(dealt, [])) == list(range(len(lengths)))
-    loads = [sum(lengths[i] for i in one) for one in dealt]
-    assert max(loads) - min(loads) <= max(lengths)
+def test_norm_and_gate_have_the_gradients_of_autograd():
+    torch.manual_seed(0)
+    x, weight = torch.randn(7, 12, dtype=torch.float32), torch.randn(12)
+    for ours, theirs in (
+        (lambda a, w: Normed.apply(a, w, torch.float32), lambda a, w: F.rms_norm(a, (12,), w, network.EPS)),
+        (lambda a, w: Gated.apply(a * w), lambda a, w: F.silu((a * w)[:, :6]) * (a * w)[:, 6:]),
+    ):
+        pairs = []
+        for function in (ours, theirs):
+            a, w = x.clone().requires_grad_(), weight.clone().requires_grad_()
+            made = function(a, w)
+            (made * torch.arange(made.numel()).view(made.shape)).sum().backward()
+            pairs.append((made.detach(), a.grad, w.grad))
+        for one, two in zip(*pairs, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+
+
+def test_bf16_products_give_nearly_the_loss_and_the_gradient_of_fp32(tok):
+    net, made = Network(_small(tok)), train.batch(tok, RECIPE, 3, 2048)
+    found = []
+    for kind in (torch.float32, torch.bfloat16):
+        net.zero_grad()
+        losses = net.losses(made.ids, made.weights, made.lengths, kind)
+        losses.sum().backward()
+        found.append((losses.detach(), torch.cat([p.grad.flatten() for p in net.parameters()])))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-2, atol=0.1)
+    assert float((found[0][1] - found[1][1]).norm() / found[0][1].norm()) < 0.05
+    assert all(p.dtype == torch.float32 for p in net.parameters())
+
+
+def test_first_heads_begin_by_looking_back():
+    shape = Shape(vocab=64)
+    net, n = Network(shape), 200
+    first = net.model.layers[0].self_attn
+    x = torch.randn(n, shape.width, generator=torch.manual_seed(0))
+    angle = torch.outer(torch.arange(n), 1.0 / shape.theta ** (torch.arange(0, shape.head, 2) / shape.head))[:, None]
+    q, k = (_turned(p(x).view(n, shape.heads, -1), angle.cos(), angle.sin()) for p in (first.q_proj, first.k_proj))
+    for head, back in enumerate((1, 2, 3)):
+        seen = (q[-1, head] @ k[:, head].T / shape.head**0.5).softmax(-1)
+        assert float(seen[n - 1 - back].detach()) > 0.9
+
+
+def _noisy(shape):
+    net = Network(shape)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.manual_seed(p.numel())) * 0.2)
+    return net
+
+
+def test_heads_that_share_with_none_compute_the_same(tok):
+    net, ids = _noisy(_small(tok)), torch.arange(30)
+    same = shared(net, 2)
+    torch.testing.assert_close(same.hidden(ids, [30]), net.hidden(ids, [30]), rtol=1e-3, atol=1e-3)
+
+
+def test_equal_heads_lose_nothing_by_sharing(tok):
+    net, ids = _noisy(_small(tok)), torch.arange(30)
+    with torch.no_grad():
+        for layer in net.model.layers:
+            for p in (layer.self_attn.k_proj, layer.self_attn.v_proj):
+                p.weight[16:], p.bias[16:] = p.weight[:16], p.bias[:16]
+    fewer = shared(net, 1)
+    assert fewer.shape.kv_heads == 1
+    assert sum(p.numel() for p in fewer.parameters()) < sum(p.numel() for p in net.parameters())
+    torch.testing.assert_close(fewer.hidden(ids, [30]), net.hidden(ids, [30]), rtol=1e-3, atol=1e-3)
 
 
 def test_a_few_steps_learn_something(tok):
-    run = train.Run(train.Recipe(steps=20, examples=4, warmup=2), tok, _small(tok))
+    run = train.Run(train.Recipe(steps=20, examples=4, warmup=2, curriculum=1, copying=1), tok, _small(tok))
     held = train.batch(tok, run.recipe, 999, 2048)
     before = float(run.net.losses(held.ids, held.weights, held.lengths).sum().detach())
     for _ in range(20):
@@ -168,9 +236,12 @@ def test_orthogonalise_flattens_the_spectrum():
     assert float(values.max()) < 1.4
 
 
-def test_rate_warms_up_and_decays():
-    recipe = train.Recipe(steps=1000, warmup=10, decay_from=0.4, decay_drop=0.5)
+def test_rate_warms_up_and_decays_twice():
+    recipe = train.Recipe(steps=1400, share_at=1000, warmup=10, decay_from=0.4, decay_drop=0.5, share_rate=0.2)
     assert train.rate(recipe, 0) == 0.1
     assert train.rate(recipe, 399) == 1.0
     assert train.rate(recipe, 700) == pytest.approx(0.25)
     assert train.rate(recipe, 999) == 0.01
+    assert train.rate(recipe, 1000) == pytest.approx(0.02)
+    assert train.rate(recipe, 1200) == pytest.approx(0.1)
+    assert train.rate(recipe, 1399) == 0.01
