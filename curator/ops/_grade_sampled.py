@@ -18,6 +18,7 @@ from curator.op import ModelFn, Result
 from curator.ops import _verify
 from curator.ops._grade_settings import Settings, band_table, verify_settings, with_values
 from curator.ops.generate import requests
+from curator.rows import put
 from curator.text import fields
 
 SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
@@ -100,16 +101,13 @@ def _correct(
     table: pa.Table, flat: Sequence[tuple[Problem, Completion]], how: Mapping[str, Any], *, unread: bool
 ) -> list[bool | None]:
     """Check the samples by rules; `unread`: an answer that cannot be read is a wrong one."""
-    rows = table.take(pa.array([p.place for p, _ in flat], pa.int64()))
+    sampled = table.take(pa.array([p.place for p, _ in flat], pa.int64()))
     columns = {
         "trace": pa.array([c.text or None for _, c in flat], pa.string()),
         "finish_reason": pa.array([c.finish_reason for _, c in flat], pa.string()),
         "error": pa.array([c.error for _, c in flat], pa.string()),
     }
-    for name, column in columns.items():
-        at = rows.column_names.index(name) if name in rows.column_names else -1
-        rows = rows.set_column(at, name, column) if at >= 0 else rows.append_column(name, column)
-    outcomes = _verify.judged(_verify.read(rows, how), how)
+    outcomes = _verify.judged(_verify.read(put(sampled, columns), how), how)
     return [False if unread and o.verdict == "unparseable" else o.correct for o in outcomes]
 
 

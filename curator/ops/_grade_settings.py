@@ -53,12 +53,11 @@ def adds(settings: Settings) -> Mapping[str, pa.DataType]:
 
 def with_values(table: pa.Table, found: Sequence[Mapping[str, Any]], settings: Settings) -> pa.Table:
     """Return the table with the step's columns; `found`: of each row, its values by their names without `name`."""
+    values = {}
     for column, kind in adds(settings).items():
         short = column.removeprefix(f"{settings['name']}_") if settings["name"] else column
-        values = pa.array([f[short] for f in found], kind)
-        at = table.column_names.index(column) if column in table.column_names else -1
-        table = table.set_column(at, column, values) if at >= 0 else table.append_column(column, values)
-    return table
+        values[column] = pa.array([f[short] for f in found], kind)
+    return rows.put(table, values)
 
 
 def needs(settings: Settings) -> Names:

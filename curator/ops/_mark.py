@@ -23,10 +23,8 @@ def row_function(settings: Settings) -> RowFn:
         old = table["flags"].to_pylist() if "flags" in table.column_names and settings["keep"] else [None] * len(table)
         told = table["flag_detail"].to_pylist() if any(old) and "flag_detail" in table.column_names else old
         merged = [merge(a, b, c) for a, b, c in zip(old, told, found, strict=True)]
-        for k, name in enumerate(("flags", "flag_detail")):
-            column = pa.array([m[k] for m in merged], rows.COLUMNS[name].type)
-            at = table.column_names.index(name) if name in table.column_names else -1
-            table = table.set_column(at, name, column) if at >= 0 else table.append_column(name, column)
+        types = rows.types(("flags", "flag_detail"))
+        table = rows.put(table, {n: pa.array([m[k] for m in merged], types[n]) for k, n in enumerate(types)})
         return Result(table, None, {"flagged": float(sum(bool(f) for f in found))})
 
     return run

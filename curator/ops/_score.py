@@ -168,12 +168,11 @@ def model_function(settings: Settings) -> ModelFn:
         found = await asyncio.gather(*(ask(row) for row in table.select(list(columns)).to_pylist()))
         for one in found:
             one["scored_by"] = engine.model if one.get("score_error") is None else None
+        values = {}
         for column, type_ in adds(settings).items():
             short = column.removeprefix(f"{settings['name']}_") if settings["name"] else column
-            values = pa.array([one.get(short) for one in found], type_)
-            at = table.column_names.index(column) if column in table.column_names else -1
-            table = table.set_column(at, column, values) if at >= 0 else table.append_column(column, values)
-        return Result(table, None, _counts(found))
+            values[column] = pa.array([one.get(short) for one in found], type_)
+        return Result(rows.put(table, values), None, _counts(found))
 
     return run
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curator.engines.protocol import Sampling
 from curator.ops._verify_settings import Settings, adds, judged_columns, kinds_of, template_of
+from curator.rows import put
 from curator.text import fields
 
 if TYPE_CHECKING:
@@ -178,11 +179,7 @@ def written(table: pa.Table, said: Sequence[Outcome], settings: Settings) -> pa.
         "verdict_detail": [o.detail for o in said],
         "test_verdicts": [o.tests for o in said],
     }
-    for name, kind in adds(settings).items():
-        column = pa.array([_unicode(v) for v in values[name]], kind)
-        at = table.column_names.index(name) if name in table.column_names else -1
-        table = table.set_column(at, name, column) if at >= 0 else table.append_column(name, column)
-    return table
+    return put(table, {n: pa.array([_unicode(v) for v in values[n]], kind) for n, kind in adds(settings).items()})
 
 
 def _unicode(value: Any) -> Any:

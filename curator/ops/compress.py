@@ -277,11 +277,7 @@ def _result(
         new |= {"tokens_long": tokens_long, "n_attempts": o.attempts}
         for name in ADDS:
             values[name].append(new.get(name))
-    out = table
-    for name, kind in rows.types(ADDS).items():
-        column = pa.array(values[name], kind)
-        at = out.column_names.index(name) if name in out.column_names else -1
-        out = out.set_column(at, name, column) if at >= 0 else out.append_column(name, column)
+    out = rows.put(table, {name: pa.array(values[name], kind) for name, kind in rows.types(ADDS).items()})
     verified = pa.array(values["verified"], pa.bool_())
     asked = sum(o.attempts for _, o in done)
     counts = {"accepted": sum(values["verified"]), "asked": sum(o.attempts > 0 for _, o in done), "attempts": asked}

@@ -12,6 +12,7 @@ from curator.engines.protocol import GENERATE, Engine
 from curator.op import DROPPED, Kind, ModelFn, Names, Result, RowFn, operator
 from curator.ops._benchmarks import local_files, references
 from curator.ops._decontaminate import Finder, check, lift, methods_of
+from curator.rows import put
 
 STRIP = ("nfkc", "latex", "lower", "whitespace")
 Found = dict[int, list[tuple[Hit, str]]]
@@ -205,7 +206,4 @@ def _drop(marked: pa.Table, guilty: list[bool], told: list[str | None], counts: 
 
 
 def _marked(table: pa.Table, guilty: list[bool], told: list[str | None]) -> pa.Table:
-    for name, array in (("contaminated", pa.array(guilty, pa.bool_())), ("contamination", pa.array(told, pa.string()))):
-        at = table.schema.get_field_index(name)
-        table = table.append_column(name, array) if at < 0 else table.set_column(at, name, array)
-    return table
+    return put(table, {"contaminated": pa.array(guilty, pa.bool_()), "contamination": pa.array(told, pa.string())})

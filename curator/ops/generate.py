@@ -210,11 +210,7 @@ def _sample(row: Mapping[str, Any], i: int, head: str, c: Completion, arm: Arm) 
 def _rows(table: pa.Table, source: list[int], made: list[dict[str, Any]]) -> pa.Table:
     """Repeat the input rows `source` and set the new columns; old columns keep their place."""
     out = table.take(pa.array(source, pa.int64()))
-    for name, kind in rows.types(ADDS).items():
-        column = pa.array([m[name] for m in made], kind)
-        at = out.column_names.index(name) if name in out.column_names else -1
-        out = out.set_column(at, name, column) if at >= 0 else out.append_column(name, column)
-    return out
+    return rows.put(out, {name: pa.array([m[name] for m in made], kind) for name, kind in rows.types(ADDS).items()})
 
 
 def _dropped(found: list[tuple[str, str, str]]) -> pa.Table:

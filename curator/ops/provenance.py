@@ -87,8 +87,4 @@ def _written(table: pa.Table, labels: Sequence[Sequence[str | None] | None]) -> 
         "n_teacher_spans": [None if x is None else x.count(TEACHER) for x in labels],
         "n_student_spans": [None if x is None else x.count(STUDENT) for x in labels],
     }
-    for name, kind in rows.types(ADDS).items():
-        column = pa.array(values[name], kind)
-        at = table.column_names.index(name) if name in table.column_names else -1
-        table = table.set_column(at, name, column) if at >= 0 else table.append_column(name, column)
-    return table
+    return rows.put(table, {name: pa.array(values[name], kind) for name, kind in rows.types(ADDS).items()})
