@@ -108,17 +108,29 @@ def split(data: Any, offsets: Any, spaces: Any, hashes: Any, ends: Any) -> Any: 
     return count
 
 
-@kernel
-def count_runs(tokens: Any, ends: Any, n: int, base: Any, counters: Any) -> None:  # pragma: no cover - compiled
-    """Add the runs of `n` tokens of every row to counters: an unsigned array of a power of two, which saturate."""
+@part
+def _weight(n: Any, base: Any) -> Any:  # pragma: no cover - compiled
+    """Return what the first token of a run of `n` weighs in the run's hash."""
     top = np.uint64(1)
     for _ in range(n - 1):
         top *= base
+    return top
+
+
+@part
+def _shift(size: Any) -> Any:  # pragma: no cover - compiled
+    """Return by how much a hash is shifted to be one of `size` places, a power of two."""
     shift = np.uint64(64)
-    size = counters.size
     while size > 1:
         size >>= 1
         shift -= np.uint64(1)
+    return shift
+
+
+@kernel
+def count_runs(tokens: Any, ends: Any, n: int, base: Any, counters: Any) -> None:  # pragma: no cover - compiled
+    """Add the runs of `n` tokens of every row to counters: an unsigned array of a power of two, which saturate."""
+    top, shift = _weight(n, base), _shift(counters.size)
     full = counters.dtype.type(-1)
     for row in range(ends.size - 1):
         h = np.uint64(0)
@@ -138,14 +150,7 @@ def frequent_runs(  # pragma: no cover - compiled
     tokens: Any, ends: Any, n: int, base: Any, counters: Any, limit: Any, out: Any
 ) -> Any:
     """Write the hashes of runs whose counter is over `limit` into out: uint64[tokens]; return how many."""
-    top = np.uint64(1)
-    for _ in range(n - 1):
-        top *= base
-    shift = np.uint64(64)
-    size = counters.size
-    while size > 1:
-        size >>= 1
-        shift -= np.uint64(1)
+    top, shift = _weight(n, base), _shift(counters.size)
     count = 0
     for row in range(ends.size - 1):
         h = np.uint64(0)
@@ -178,9 +183,7 @@ def worst_runs(  # pragma: no cover - compiled
         counts: int64[rows], written; 0 where the row has none.
         places: int64[rows], written: the first token of the first such run.
     """
-    top = np.uint64(1)
-    for _ in range(n - 1):
-        top *= base
+    top = _weight(n, base)
     for row in range(ends.size - 1):
         h = np.uint64(0)
         start, stop = ends[row], ends[row + 1]

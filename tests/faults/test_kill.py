@@ -1,19 +1,15 @@
 """kill -9 at random moments: the output stays byte-identical, and nothing that was answered is asked again."""
 
-import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from multiprocessing import get_context
 from pathlib import Path
 
 import fault_pipeline
 import pytest
+from kills import asked, forkserver, killed_rounds
 
 from curator.engines.store import Store
 from curator.errors import FolderLocked
@@ -26,14 +22,8 @@ DELAY = 0.02
 
 @pytest.fixture(scope="module")
 def server():
-    """Children start in milliseconds: forked from a process that has imported everything and started no thread."""
-    before = dict(os.environ)
-    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["fault_pipeline", "curator.run.local"])
-    yield context
-    os.environ.clear()
-    os.environ.update(before)
+    with forkserver("fault_pipeline") as context:
+        yield context
 
 
 @pytest.fixture
@@ -50,10 +40,6 @@ def start(server, folder, problems, log, workers=0):
     return child
 
 
-def asked(log):
-    return [tuple(json.loads(x)) for x in log.read_text().splitlines()] if log.exists() else []
-
-
 def undisturbed(server, tmp_path, problems):
     began = time.monotonic()
     child = start(server, tmp_path / "whole", problems, tmp_path / "whole.log")
@@ -66,32 +52,13 @@ def undisturbed(server, tmp_path, problems):
 def test_killed_at_twenty_random_moments(server, tmp_path, problems):
     rows, facts, seconds = undisturbed(server, tmp_path, problems)
     assert rows.count(b"\n") > PROBLEMS // 2
-    chance = random.Random(7)
-    kills = rounds = 0
-    while kills < KILLS:
-        folder, log = tmp_path / f"r{rounds}", tmp_path / f"r{rounds}.log"
-        seen: set = set()
-        while True:
-            stored = len(Store(tmp_path / f".store-r{rounds}"))
-            before = len(asked(log))
-            child = start(server, folder, problems, log)
-            child.join(chance.uniform(0, seconds) if kills < KILLS else None)
-            if child.exitcode is None:
-                os.kill(child.pid, signal.SIGKILL)
-                kills += 1
-            child.join()
-            new = asked(log)[before:]
-            assert max(Counter(new).values(), default=1) == 1
-            # Killed between the model's answer and the store's write: at most these were never answered to us.
-            assert len(seen & set(new)) <= len(seen) - stored
-            seen |= set(new)
-            if child.exitcode == 0:
-                break
-            assert child.exitcode == -signal.SIGKILL
+
+    def begin(folder, log):
+        return start(server, folder, problems, log)
+
+    for folder, _ in killed_rounds(begin, tmp_path, KILLS, seconds):
         assert (folder / "out/rows.jsonl").read_bytes() == rows
         assert (folder / "out/facts.json").read_bytes() == facts
-        shutil.rmtree(folder)
-        rounds += 1
 
 
 def test_killed_with_worker_processes(server, tmp_path, problems, monkeypatch):

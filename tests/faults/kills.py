@@ -1,0 +1,60 @@
+"""What the kill -9 tests share: children that start at once, what they asked, and runs killed until they end."""
+
+import json
+import os
+import random
+import shutil
+import signal
+from collections import Counter
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from curator.engines.store import Store
+
+
+@contextmanager
+def forkserver(module):
+    """Children start in milliseconds: forked from a process that has imported everything and started no thread."""
+    before = dict(os.environ)
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    context = get_context("forkserver")
+    context.set_forkserver_preload([module, "curator.run.local"])
+    yield context
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def asked(log):
+    return [tuple(json.loads(x)) for x in log.read_text().splitlines()] if log.exists() else []
+
+
+def killed_rounds(begin, tmp_path, kills, seconds):
+    """Yield (folder, questions) of each finished run, until `kills` were killed at random moments, resumed and ended.
+
+    `begin(folder, log)` starts a child. No question whose answer reached the store is asked again.
+    """
+    chance = random.Random(7)
+    done = rounds = 0
+    while done < kills:
+        folder, log = tmp_path / f"r{rounds}", tmp_path / f"r{rounds}.log"
+        seen: set = set()
+        while True:
+            stored = len(Store(tmp_path / f".store-r{rounds}"))
+            before = len(asked(log))
+            child = begin(folder, log)
+            child.join(chance.uniform(0, seconds) if done < kills else None)
+            if child.exitcode is None:
+                os.kill(child.pid, signal.SIGKILL)
+                done += 1
+            child.join()
+            new = asked(log)[before:]
+            assert max(Counter(new).values(), default=1) == 1
+            # Killed between the model's answer and the store's write: at most these were never answered to us.
+            assert len(seen & set(new)) <= len(seen) - stored
+            seen |= set(new)
+            if child.exitcode == 0:
+                break
+            assert child.exitcode == -signal.SIGKILL
+        yield folder, seen
+        shutil.rmtree(folder)
+        rounds += 1
