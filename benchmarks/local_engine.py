@@ -26,8 +26,12 @@ def problems(count: int) -> list[str]:
 
 
 def load(threads: int | None) -> tuple[Any, Any, float]:
-    """The model, its tokenizer, and the seconds from imports done to a first token decoded."""
+    """The model, its tokenizer, and the seconds from imports done to a first token decoded.
+
+    transformers imports a model's own code only when that model is asked for: it counts as an import here.
+    """
     import torch
+    import transformers.models.llama.modeling_llama  # noqa: F401
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import curator.engines.fast.batch  # noqa: F401 - an import, not loading
@@ -60,6 +64,22 @@ def write(model: Any, prompts: list[list[int]], *, library: bool) -> tuple[float
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def first_token(threads: int | None) -> float:
+    """Seconds from the pocket engine's construction to a first token; it needs neither torch nor transformers."""
+    from curator.engines.pocket import PocketEngine
+    from curator.engines.protocol import Message, Request, Sampling
+
+    async def main() -> float:
+        start = time.perf_counter()
+        engine = PocketEngine(threads=threads)
+        await engine.generate(Request((Message("user", "Compute 1 + 2."),), Sampling(max_tokens=1, seed=1)))
+        wall = time.perf_counter() - start
+        await engine.close()
+        return wall
+
+    return asyncio.run(main())
+
+
 def whole(texts: list[str], threads: int | None) -> dict[str, float]:
     """Through the engine: requests, chat template, seeds, batch kept full, text."""
     from curator.engines.pocket import PocketEngine
@@ -90,6 +110,7 @@ def main(rounds: int, threads: int | None) -> None:
         for name, found in times.items():
             found.append(write(model, prompts, library=name == "library"))
     tokens, result = BATCH * NEW, {"batch": BATCH, "new tokens": NEW, "load s": round(loaded, 2)}
+    result["load s, pocket engine"] = round(first_token(threads), 2)
     for name, found in times.items():
         wall, cpu = (statistics.median(column) for column in zip(*found, strict=True))
         result[name] = {"tokens/s": round(tokens / wall), "tokens/cpu s": round(tokens / cpu)}
