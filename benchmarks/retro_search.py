@@ -37,6 +37,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "full, 4 rollouts": {"rollouts": 4, "max_rollouts": 256},
     "partial, 4 rollouts": {"mode": "partial", "rollouts": 4, "max_rollouts": 256},
     "full, until nothing changes": {"passes": 5, "max_rollouts": 256},
+    "full, 4 rollouts, until nothing changes": {"rollouts": 4, "passes": 5, "max_rollouts": 256},
+    "full, 8 rollouts, until nothing changes": {"rollouts": 8, "passes": 5, "max_rollouts": 512},
 }
 LONG = 5  # thoughts from which on a trace counts as long
 
