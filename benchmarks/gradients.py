@@ -7,11 +7,12 @@ Models: the pocket weights, and a random Qwen2 of 23 million parameters (`score.
 - `bare`: what one would write by hand, and best at it: ids ready, sorted by length, the same batches as ours, logits of
   the completions only, the mean loss of each sample, summed; one backward pass to the gradients of all weights.
 - `countsketch`, `rademacher`: `gradients.features` on the same texts, features of length 1 as the result.
-- `operator`: the whole of `score: {kind: gradient}` on an Arrow table, with prompts rendered and texts tokenised, behind
-  the engine's counters (no store, so that every round computes). Countsketch.
+- `operator`: the whole of `score: {kind: gradient}` on an Arrow table, with prompts rendered and texts tokenised,
+  behind the engine's counters (no store, so that every round computes). Countsketch.
 - `one by one`: a backward pass a sample, count sketch of its gradient.
-- `one by one, dense`: a backward pass a sample, its flat gradient times a dense float32 matrix of signs. Where the whole
-  matrix does not fit the free memory, a part of its columns is held and multiplied as often as it takes (`columns_held`).
+- `one by one, dense`: a backward pass a sample, its flat gradient times a dense float32 matrix of signs. Where the
+  whole matrix does not fit the free memory, a part of its columns is held and multiplied as often as it takes
+  (`columns_held`).
 
 Ratios are samples/s over those of `bare`; asked are 0.7 for countsketch, and 5 times the dense loop. Then the error of
 inner products over 1,035 pairs of real gradients of the pocket model. CPU seconds, torch on one thread.
@@ -58,6 +59,7 @@ class Bare:
         self.model, self.texts, self.tokens = model, texts, tokens
 
     def __call__(self) -> None:
+        """Do all passes."""
         self.model.requires_grad_(True)
         for group in passes(self.texts, self.tokens):
             self._pass([self.texts[i] for i in group])
@@ -88,6 +90,7 @@ class Dense:
         self.matrix = torch.empty(size, self.columns).bernoulli_(0.5, generator=chance).mul_(2).sub_(1)
 
     def __call__(self) -> None:
+        """Make the features."""
         for text in self.texts:
             _, found = gradients_of(self.model, text)
             flat = torch.cat([found[name].flatten() for name in sorted(found)])
@@ -170,7 +173,8 @@ def pairs(count: int = 46) -> dict[str, Any]:
     a, b = np.triu_indices(count, 1)
     true = (whole @ whole.T).double().numpy()[a, b]
     result: dict[str, Any] = {
-        "pairs": len(a), "d": D, "band": round(band(count, D), 4), "cosines": [round(float(x), 3) for x in (true.min(), true.mean(), true.max())],
+        "pairs": len(a), "d": D, "band": round(band(count, D), 4),
+        "cosines": [round(float(x), 3) for x in (true.min(), true.mean(), true.max())],
     }  # fmt: skip
     for kind in KINDS:
         biggest, deviation, bias = [], [], []

@@ -113,7 +113,7 @@ COLUMNS: dict[str, Column] = {
     "grad_n_tokens": Column(pa.int32(), "those tokens, by the proxy's tokenizer"),
     "grad_truncated": Column(pa.bool_(), "true where the text was cut at max_tokens or at the proxy's context"),
     "grad_proxy": Column(pa.string(), "proxy model, with what tells its weights from others"),
-    "grad_projection": Column(pa.string(), "projection as kind:d:seed; only vectors of one proxy and one projection compare"),
+    "grad_projection": Column(pa.string(), "its projection, kind:d:seed; different ones do not compare"),
     # where a sentence comes from
     "span_labels": Column(
         pa.list_(pa.string()), "of each span: teacher, student, common; with a distilled model shared or boosted too"

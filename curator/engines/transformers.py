@@ -35,7 +35,6 @@ from curator.engines.protocol import (
     TextScore,
     too_long,
 )
-from curator.errors import EngineError
 
 if TYPE_CHECKING:
     import asyncio

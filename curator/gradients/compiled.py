@@ -39,19 +39,19 @@ class CompiledCountSketch:
     def _sketch(self, out: Any, values: Tensor, starts: Any, owners: Any) -> None:
         rows = values.contiguous().numpy()
         threads = min(torch.get_num_threads(), len(out), max(1, rows.size // _SHARE))
-        cuts = np.searchsorted(owners, np.linspace(0, len(out), threads + 1))  # each row of `out` is one thread's
 
-        def part(thread: int) -> None:
-            mine = slice(int(cuts[thread]), int(cuts[thread + 1]))
-            begin = starts if starts.size == 1 else starts[mine]
+        def part(begin: int, end: int) -> None:
+            at = starts if starts.size == 1 else starts[begin:end]
             scratch = np.empty(out.shape[1] + projections.SPARE, np.float32)
-            projections.countsketch(rows[mine], begin, owners[mine], self._keys, scratch, out)
+            projections.countsketch(rows[begin:end], at, owners[begin:end], self._keys, scratch, out)
 
         if threads == 1:
-            part(0)
+            part(0, len(rows))
             return
+        # Each row of `out` is one thread's; owners ascend.
+        cuts = np.searchsorted(owners, [len(out) * i // threads for i in range(threads + 1)]).tolist()
         self._pool = self._pool or ThreadPoolExecutor()
-        list(self._pool.map(part, range(threads)))
+        list(self._pool.map(part, cuts[:-1], cuts[1:]))
 
 
 class CompiledRademacher(Dense):

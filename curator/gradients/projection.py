@@ -69,7 +69,10 @@ class Projector(Protocol):
         ...
 
     def scatter(self, out: Tensor, values: Tensor, starts: Tensor, owners: Tensor) -> None:
-        """Add the projection of each slice [n] of `values` [k, n] that begins at `starts` [k] to row `owners` [k]."""
+        """Add the projection of each slice [n] of `values` [k, n] that begins at `starts` [k] to row `owners` [k].
+
+        Owners ascend.
+        """
         ...
 
     def finish(self, out: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import json
 import os
 
 import torch  # loaded once, before the fork
-import transformers  # noqa: F401
+from transformers import LlamaForCausalLM  # noqa: F401
 
 import curator as cu
 import curator.ops.read

@@ -1,4 +1,4 @@
-"""Projections: exactly what they are said to be, whoever computes them and in whatever pieces, and inner products kept."""
+"""Projections: exactly what they are said to be, whoever computes them in whatever pieces; inner products kept."""
 
 from __future__ import annotations
 
