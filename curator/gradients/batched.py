@@ -25,8 +25,8 @@ from curator.gradients.texts import Text, Told
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"})
 _MEMORY = 1 << 30  # bytes of what one pass keeps for its backward pass, about
-_TOKENS = 4096  # of one pass: more are no faster
-PIECE = 1 << 18  # numbers of gradients that are made at a time
+_TOKENS = 2048  # of one pass: more are no faster on a CPU
+PIECE = 1 << 19  # numbers of gradients that are made at a time
 
 
 def refusal(model: Any) -> str | None:

@@ -12,7 +12,7 @@ from curator.gradients.projection import Projector
 from curator.gradients.texts import Text
 
 _LOGITS = 1 << 26  # float32 values that are held at a time: 256 MiB
-PIECE = 1 << 18  # numbers of gradients that are made at a time
+PIECE = 1 << 19  # numbers of gradients that are made at a time
 
 
 class _Piece(NamedTuple):
