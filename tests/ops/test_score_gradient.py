@@ -151,3 +151,12 @@ def proxy_id():
     from curator.engines.pocket import PocketEngine
 
     return PocketEngine().model
+
+
+def test_a_plan_counts_them_and_computes_none(tmp_path):
+    import curator as cu
+    from curator.run.plan import plan
+
+    pipeline = cu.read("builtin:pocket") | cu.score(engine=cu.engine("pocket"), kind="gradient", on="answer", d=32)
+    found = plan(pipeline, tmp_path / "r", store=tmp_path / "store", limit=20)
+    assert (found.steps[1].requests, found.steps[1].rows_out) == (20, 20)
