@@ -153,4 +153,4 @@ def _on_backward(project: Any, module: nn.Module, given: tuple[Tensor, ...], out
 def _bytes_a_token(model: Any) -> int:
     """Return about how much a pass keeps of each token: what goes into and comes out of each linear layer, twice."""
     sizes = [m.in_features + m.out_features for m in model.get_decoder().modules() if isinstance(m, nn.Linear)]
-    return 8 * sum(sizes)
+    return 8 * int(sum(sizes))
