@@ -27,6 +27,7 @@ HELPERS = {
     "kernels",
     "contamination",
     "difficulty",
+    "diversity",
     "near_dup",
     "retro",
     "sandbox",

@@ -175,6 +175,28 @@ def teachers(
 
 
 @app.command()
+def diversity(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Parquet files, folders of them, or of runs.", show_default=False),
+    ],
+    on: Annotated[
+        list[str] | None, typer.Option(help="Vector column, may be repeated; default grad and embedding.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text column, or none; default the first that is known.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column of groups: what each brings to the score.")] = None,
+    at: Annotated[int | None, typer.Option(min=1, help="Rows of a draw; default half of the smallest source.")] = None,
+    draws: Annotated[int, typer.Option(min=2, help="Draws of equal n.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how diverse a data set is, by vectors and by texts; compare several at equal n."""
+    from curator.cli import diversity as page
+
+    page.diversity(sources, on or [], text, by, at, draws, seed, as_json=as_json)
+
+
+@app.command()
 def report(folder: RunFolder) -> None:
     """Print the report of a run, and write it as one HTML page into its folder."""
     from curator.cli import runs
