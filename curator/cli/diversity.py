@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from curator import table as files_of
 from curator.cli.tables import line, table
+from curator.diversity.compare import ORDER_NAMES, compare
 from curator.diversity.features import is_vector
-from curator.diversity.measure import ORDER_NAMES, Asked, Dataset, Equal, compare, measure
+from curator.diversity.measure import Asked, Dataset, measure
+from curator.diversity.spread import Equal
 from curator.errors import CheckError
 from curator.near import hint
 

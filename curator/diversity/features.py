@@ -104,7 +104,7 @@ def ranks(ids: Any, seed: int) -> Any:
     from curator.fold import hashes
 
     found = hashes(ids, ())
-    mixed = found[:, 0] ^ (found[:, 1] + np.uint64(0x9E3779B97F4A7C15) * np.uint64((2 * seed + 1) % 2**64))
+    mixed = found[:, 0] ^ (found[:, 1] + np.uint64((2 * seed + 1) * 0x9E3779B97F4A7C15 % 2**64))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # the finish of splitmix64
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))

@@ -5,8 +5,7 @@ In memory are PARTS x d x d numbers and SAMPLE rows, whatever the number of rows
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from curator.diversity import features
-from curator.diversity.spread import PARTS, Equal, Group, Interval, contributions, equal, intervals, parted, whole
-from curator.diversity.texts import Texts, measures, texts
-from curator.diversity.vendi import ORDERS, Moments, spectrum, vendi
+from curator.diversity.spread import PARTS, Group, Interval, contributions, intervals, parted, whole
+from curator.diversity.texts import Texts, texts
+from curator.diversity.vendi import Moments
 from curator.errors import InputError
 
 SAMPLE = 20_000  # rows held, the first by hash of their id; draws of equal n come from them
-AT = 5000  # rows of a draw, at most by default: the score of order 1 costs n d^2 + d^3 each time
 WAIT = 512  # rows of a part that are added at once: a small product costs as much memory traffic as a large one
-ORDER_NAMES = {0.5: "vendi_q0.5", 1.0: "vendi", 2.0: "vendi_q2", math.inf: "vendi_qinf"}
 
 
 @dataclass(frozen=True)
@@ -237,65 +234,3 @@ def _first(batch: pa.RecordBatch, asked: Asked, on: str) -> pa.RecordBatch:
     vector = batch.column(batch.schema.get_field_index(on))
     ids = pa.array(range(batch.num_rows)) if asked.id is None else batch.column(batch.schema.get_field_index(asked.id))
     return pa.RecordBatch.from_arrays([ids, vector], ["id", on])
-
-
-def compare(
-    found: Sequence[Dataset], asked: Asked, *, at: int | None = None, draws: int = 20
-) -> tuple[int, list[Equal]]:
-    """Return rows of a draw, and every measure of all data sets at as many rows each; see `spread.equal`.
-
-    Args:
-        found: the data sets; differences are to the first. One alone is measured once, as it is.
-        asked: what was measured.
-        at: rows of a draw; default half of the rows of the smallest, so that its draws differ, and at most `AT`.
-        draws: how many.
-
-    Raises:
-        InputError: vectors of two proxies or projections, or of two lengths; fewer rows than `at`.
-    """
-    kinds: list[tuple[str, list[Any]]] = []
-    for on in asked.vectors:
-        held = [f.vectors[on] for f in found]
-        features.same_source((v.source for v in held if v.source is not None), _names(found), on)
-        if len({v.d for v in held if v.n}) > 1:
-            sizes = " and ".join(f"{v.d} ({f.name})" for f, v in zip(found, held, strict=True))
-            msg = f"'{on}' has vectors of {sizes} numbers, which cannot be compared; use one model for all"
-            raise InputError(msg)
-        if all(v.n for v in held):
-            kinds.append((on, [v.x for v in held]))
-    if asked.text is not None and all(f.texts is not None for f in found):
-        kinds.append(("", [f.texts for f in found]))
-    least = min((len(pool) for _, pools in kinds for pool in pools), default=0)
-    m = at if at is not None else (least if len(found) == 1 else min(least // 2, AT))
-    if m > least:
-        few = min(found, key=lambda f: min((v.n for v in f.vectors.values()), default=f.rows))
-        msg = f"{few.name} has {least:,} rows to draw from, {m:,} are asked for; lower --at"
-        raise InputError(msg)
-    draws = 1 if len(found) == 1 else draws
-    told = [e for on, pools in kinds for e in (_at(on, pools, m, draws, asked.seed) if m else [])]
-    return m, told
-
-
-def _names(found: Sequence[Dataset]) -> str:
-    return " and ".join(f.name for f in found)
-
-
-def _at(on: str, pools: Sequence[Any], m: int, draws: int, seed: int) -> list[Equal]:
-    chance = np.random.default_rng([seed, m])
-    drawn: list[dict[str, list[float]]] = [{} for _ in pools]
-    for _ in range(draws):
-        chosen = [np.sort(chance.choice(len(pool), m, replace=False)) for pool in pools]
-        for held, values in zip(drawn, _values(on, pools, chosen), strict=True):
-            for name, value in values.items():
-                held.setdefault(name, []).append(value)
-    sizes = [len(pool) for pool in pools]
-    return [equal(name, [held[name] for held in drawn], sizes, m) for name in drawn[0]]
-
-
-def _values(on: str, pools: Sequence[Any], chosen: Sequence[Any]) -> list[dict[str, float]]:
-    if on:
-        spectra = [spectrum(pool[rows]) for pool, rows in zip(pools, chosen, strict=True)]
-        return [{f"{on}_{ORDER_NAMES[q]}": vendi(s, q) for q in ORDERS} for s in spectra]
-    some = [pool.take(rows) for pool, rows in zip(pools, chosen, strict=True)]
-    words = min(len(s.words) for s in some)
-    return [measures(s, words) for s in some]

@@ -22,14 +22,17 @@ def needs(settings: Mapping[str, Any]) -> Names:
 def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType], who: str) -> None:
     """Refuse a column that cannot hold vectors. Raises CheckError."""
     kind = columns.get(settings["on"])
-    lists = kind is not None and (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-    if kind is not None and not lists:
-        held = [name for name, other in columns.items() if pa.types.is_fixed_size_list(other)]
+    if kind is None or pa.types.is_null(kind):  # not known before the input is read
+        return
+    if not _lists(kind):
+        held = [n for n, other in columns.items() if _lists(other) and pa.types.is_floating(other.value_type)]
         near = f"; there is {', '.join(held[:5])}" if held else "; score: {kind: gradient} makes one"
         msg = f"{who}: column '{settings['on']}' is {kind}, a vector column is a list of numbers{near}"
         raise CheckError(msg)
+
+
+def _lists(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def columns_of(on: str, names: list[str]) -> list[str]:

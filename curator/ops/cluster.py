@@ -177,7 +177,7 @@ def _comparable(held: Held, pool: Held, on: str, name: str) -> None:
     """Refuse a pool whose vectors another proxy made, or of another length. Raises InputError."""
     from curator.diversity.features import same_source
 
-    same_source((s for s in (held.source, pool.source) if s is not None), f"cluster: with the pool {name},", on)
+    same_source((s for s in (held.source, pool.source) if s is not None), f"cluster: with the pool {name}", on)
     a, b = held.x.shape[1], pool.x.shape[1]
     if a and b and a != b:
         msg = f"cluster: '{on}' has {a} numbers, in the pool {name} {b}; use one model for both"

@@ -72,11 +72,11 @@ def pool_of(tmp_path, x, **more):
 
 def test_a_pool_marks_the_rows_that_fall_where_it_is_thin(tmp_path):
     axes = np.eye(4, dtype=np.float32)
-    pool = np.repeat(axes, [30, 20, 3, 2], axis=0)
+    pool = np.concatenate([axes, np.repeat(axes, [29, 19, 2, 1], axis=0)])
     pool = pool + np.random.default_rng(0).normal(size=pool.shape).astype(np.float32) * 0.05
     path = pool_of(tmp_path, pool)
     rows = featured(axes + 0.01, ["many", "some", "few", "least"], nulls=())
-    plan = {"against": path, "k": 4, "seed": 1}
+    plan = {"against": path, "k": 4, "init": "first_k"}
     out, _, counts = step(cluster(**plan), rows)
     found = {r["row_id"]: (r["cluster_size"], r["cluster_sparse"], r["cluster_id"][0]) for r in out}
     assert found == {"many": (30, False, "p"), "some": (20, False, "p"), "few": (3, True, "p"), "least": (2, True, "p")}
@@ -157,7 +157,7 @@ def test_too_many_clusters_and_settings_out_of_range():
 def test_bad_pools(tmp_path):
     rows = featured(unit(4, 6))
     path = pool_of(tmp_path, unit(20, 6), proxy="qwen")
-    with pytest.raises(InputError, match=r"with the pool pool.parquet, 'grad' holds features of pocket .* and of qwen"):
+    with pytest.raises(InputError, match=r"with the pool pool.parquet: 'grad' holds features of pocket .* and of qwen"):
         step(cluster(against=path), rows)
     path = pool_of(tmp_path, unit(20, 5), projection="countsketch:6:0")
     with pytest.raises(InputError, match=r"'grad' has 6 numbers, in the pool pool.parquet 5"):

@@ -18,12 +18,12 @@ def unit(n: int, d: int, seed: int = 0, groups: int = 0, spread: float = 0.3) ->
 
 
 def featured(x, ids=None, on="grad", proxy="pocket", projection=None, nulls=(), **more) -> pa.Table:
-    """The table: row_id, the vectors as a fixed-size list, and what made them."""
+    """The table: row_id, the vectors as lists, and what made them."""
     n, d = x.shape
     projection = projection or f"countsketch:{d}:0"
-    flat = pa.array(np.ascontiguousarray(x, np.float32).reshape(-1))
     there = [i not in nulls for i in range(n)]
-    grad = pa.FixedSizeListArray.from_arrays(flat, d, mask=pa.array([not t for t in there]))
+    lists = [row.tolist() if t else None for row, t in zip(np.asarray(x, np.float32), there, strict=True)]
+    grad = pa.array(lists, pa.list_(pa.float32()))
 
     def made(value):
         values = value if isinstance(value, list) else [value] * n

@@ -28,10 +28,9 @@ def unit(n, d, seed, groups):
 
 def featured(x, **more) -> pa.Table:
     n, d = x.shape
-    flat = pa.array(x.reshape(-1))
     return pa.table({
         "row_id": [f"r{i:05}" for i in range(n)], "problem_id": [f"p{i:05}" for i in range(n)],
-        "problem": [f"Find {i}." for i in range(n)], "grad": pa.FixedSizeListArray.from_arrays(flat, d),
+        "problem": [f"Find {i}." for i in range(n)], "grad": pa.array(x.tolist(), pa.list_(pa.float32())),
         "grad_proxy": ["pocket"] * n, "grad_projection": [f"countsketch:{d}:0"] * n, **more,
     })  # fmt: skip
 
@@ -47,7 +46,7 @@ def folder(tmp_path_factory):
     base = tmp_path_factory.mktemp("features")
     rounds = pa.array([0] * 300 + [1] * 200 + [2] * 200, pa.int32())
     pq.write_table(featured(unit(700, 24, 0, 12), round=rounds), base / "rows.parquet")
-    pipeline = cu.read(path=str(base / "rows.parquet")) | cu.cluster(k=12) | cu.diversify(n=600) | cu.export(to="trl")
+    pipeline = cu.read(path=str(base / "rows.parquet")) | cu.cluster(k=12) | cu.diversify(n=600)
     pipeline.run(base / "mine", progress=False)
     return base / "mine"
 
@@ -80,7 +79,7 @@ def test_numbers_are_those_of_the_rows(folder):
 
 def test_rows_without_features_show_nothing(tmp_path):
     assert pictured(tmp_path, pa.table({"row_id": ["a"], "problem": ["x"]})) is None
-    nothing = featured(unit(3, 4, 0, 1)).set_column(3, "grad", pa.nulls(3, pa.list_(pa.float32(), 4)))
+    nothing = featured(unit(3, 4, 0, 1)).set_column(3, "grad", pa.nulls(3, pa.list_(pa.float32())))
     assert pictured(tmp_path, nothing) is None
     assert diversity.section(None, None) == ""
 
