@@ -87,7 +87,7 @@ def _dots(found: Picture) -> str:
     """The map: one path of dots a colour, which is a tenth of the weight of as many circles."""
     x, y = [p[0] for p in found.points], [p[1] for p in found.points]
     across, up = _wide(x), _wide(y)
-    names = tuple(f"{k} principal component ({v:.0%} of the variance)"
+    names = tuple(f"{k} component ({v:.0%} of variance)"
                   for k, v in zip(("first", "second"), found.variance, strict=True))  # fmt: skip
     lines, at, height = _axes(across, up, (names[0], names[1]), ([], []))
     for marked, kind in ((False, "dots a"), (True, "dots b")):

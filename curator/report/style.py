@@ -61,6 +61,7 @@ path.curve { stroke-width: 2; }
 path.dots { stroke-width: 5; stroke-opacity: 0.55; }
 path.a { stroke: var(--kept); }
 path.b { stroke: var(--gone); }
+path.dots.b { stroke-opacity: 0.9; }
 circle.a { fill: var(--kept); }
 circle.b { fill: var(--gone); }
 .audit th, .audit td { overflow-wrap: normal; padding-right: 18px; }
