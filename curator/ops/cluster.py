@@ -66,7 +66,7 @@ def cluster(
     is the release.
 
     The result depends on no order of rows or shards. Rows whose vector is null or zero get nulls and are counted. All
-    vectors are held in memory, 4 bytes a number. Vectors of two proxies or projections are refused (`grad_proxy`,
+    vectors are held in memory, 4 bytes a number (twice that while they are read). Vectors of two proxies or projections are refused (`grad_proxy`,
     `grad_projection`).
 
     With `against`, the pool there is clustered and the rows are only assigned to its centroids: sizes, and what is
