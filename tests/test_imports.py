@@ -28,6 +28,7 @@ HELPERS = {
     "contamination",
     "difficulty",
     "gradients",
+    "diversity",
     "near_dup",
     "retro",
     "sandbox",
