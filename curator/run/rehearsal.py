@@ -87,8 +87,11 @@ class Rehearsal(Around):
 
     def _canned(self, request: Request, text: str) -> Completion:
         answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
+        stop = request.sampling.stop
+        if stop and "```" in stop[0]:  # a loop with an interpreter: the most it can ask is all the runs it may have
+            body = f"\n```python\npass{stop[0]}"
+            return Completion(body, "stop", self.count_tokens(body), 0)
         if request.prefix and THINK_CLOSE not in request.prefix:
-            stop = request.sampling.stop
             body = FILLER + stop[0] if stop else ENDLESS + answer
             return Completion(body, "stop", self.count_tokens(body), 0)
         rewrite = "DIFFICULTY:" in text
