@@ -62,13 +62,13 @@ class Rehearsal(Around):
         use.requests += len(found)
         use.stored += len(found) - new
         use.known_out += sum(c.n_tokens for c in found if c is not None)
-        use.cap += new * request.sampling.max_tokens
+        canned = self._canned(request, text)
+        use.cap += new * (canned.n_tokens if _runs_code(request) else request.sampling.max_tokens)
         if new:
             use.tokens_in += tokens
             use.long += long
         else:
             use.stored_in += tokens
-        canned = self._canned(request, text)
         return [c if c is not None else canned for c in found]
 
     def _stored(self, request: Request) -> list[Completion | None]:
@@ -88,7 +88,7 @@ class Rehearsal(Around):
     def _canned(self, request: Request, text: str) -> Completion:
         answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
         stop = request.sampling.stop
-        if stop and "```" in stop[0]:  # a loop with an interpreter: the most it can ask is all the runs it may have
+        if _runs_code(request):
             body = f"\n```python\npass{stop[0]}"
             return Completion(body, "stop", self.count_tokens(body), 0)
         if request.prefix and THINK_CLOSE not in request.prefix:
@@ -121,6 +121,14 @@ class Rehearsal(Around):
     async def close(self) -> None:
         """Close the real engine."""
         await self.inner.close()
+
+
+def _runs_code(request: Request) -> bool:
+    """Whether a loop with an interpreter asks, which may go on: its limit of tokens is that of all its requests.
+
+    Answered with code each time it asks for all the runs that it may have, and its last request has the limit.
+    """
+    return any("```" in stop for stop in request.sampling.stop)
 
 
 class Rehearsed(Engines):
