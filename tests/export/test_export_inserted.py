@@ -105,7 +105,9 @@ def test_nothing_changes_where_nothing_was_put_in(tmp_path):
 def test_tags_and_white_space_are_no_text(tmp_path):
     head = {"start": 0, "end": 8, "kind": "prefix", "text": "<think>\n"}
     close = part("\n</think>\n\n", "keep")
-    assert len(read(written(tmp_path / "d", table(ran(inserted=[head, close])), to="trl"))) == 1
+    line = {"start": 22, "end": 23, "kind": "insert", "text": TRACE[22]}
+    assert line["text"] == "\n"
+    assert len(read(written(tmp_path / "d", table(ran(inserted=[head, line, close])), to="trl"))) == 1
 
 
 def test_a_part_is_cut_where_the_thinking_ends(tmp_path):
