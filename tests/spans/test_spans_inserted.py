@@ -49,11 +49,11 @@ def test_a_piece_has_its_own_parts(case, data):
 
 
 ROW = {
-    "trace": "<think>\nabXcd\n</think>\n\nab",
+    "trace": "<think>\nabXcd\n</think>\n\nabX",
     "inserted": [{"start": 10, "end": 11, "kind": "output", "text": "X"}],
     "edit_log": None,
     "think": "abXcd",
-    "response": "ab",
+    "response": "abX",
     "draft": "mm",
 }
 
@@ -61,7 +61,7 @@ ROW = {
 def test_columns_of_the_trace():
     assert known(ROW, "trace") == [Edit(10, 11, "output", "X")]
     assert known(ROW, "think") == [Edit(2, 3, "output", "X")]
-    assert known(ROW, "response") == []  # the last "ab", not the one in the thinking
+    assert known(ROW, "response") == []  # the last "abX", not the one in the thinking
     assert known(ROW, "draft") == []
 
 
