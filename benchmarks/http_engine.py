@@ -22,7 +22,6 @@ import resource
 import selectors
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import serving
 
 RESULTS = Path(__file__).resolve().parent / "results" / "http_engine.json"
 PROBLEM = "Natalia sold clips to {n} of her friends, and then half as many. How many clips did she sell altogether?"
@@ -249,21 +251,13 @@ def contenders(total: int, concurrency: int) -> dict[str, tuple[Contender, Calla
 def main(total: int, rounds: int, concurrency: int) -> None:
     known = contenders(total, concurrency)
     seen: dict[str, list[dict]] = {name: [] for name in known}
-    with tempfile.TemporaryDirectory() as folder:
-        port_file = Path(folder) / "port"
-        child = subprocess.Popen([sys.executable, __file__, "--serve", str(port_file)])
-        try:
-            while not port_file.exists() or not port_file.read_text():
-                time.sleep(0.05)
-            url, server = f"http://127.0.0.1:{port_file.read_text()}/v1", psutil.Process(child.pid)
-            for contender, runner, _ in known.values():  # imports
-                measure(contender, runner, server, url, concurrency, concurrency, 10**6)
-            for round_ in range(rounds):
-                for name, (contender, runner, n) in known.items():
-                    seen[name].append(measure(contender, runner, server, url, n, concurrency, round_))
-        finally:
-            child.terminate()
-            child.wait()
+    with serving.own(__file__) as (url, pid):
+        server = psutil.Process(pid)
+        for contender, runner, _ in known.values():  # imports
+            measure(contender, runner, server, url, concurrency, concurrency, 10**6)
+        for round_ in range(rounds):
+            for name, (contender, runner, n) in known.items():
+                seen[name].append(measure(contender, runner, server, url, n, concurrency, round_))
     report(seen, total, rounds, concurrency)
 
 
@@ -287,10 +281,6 @@ def report(seen: dict[str, list[dict]], total: int, rounds: int, concurrency: in
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        Path(sys.argv[2]).write_text(str(listening.getsockname()[1]))
-        Server(listening).run()
-    else:
+    if not serving.serve(sys.argv[1:], lambda listening: Server(listening).run()):
         given = [int(a) for a in sys.argv[1:]]
         main(*(given + [40000, 5, 256][len(given) :]))

@@ -17,7 +17,6 @@ import os
 import resource
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import http_engine
+import serving
 
 RESULTS = Path(__file__).resolve().parent / "results" / "retro_full.json"
 THOUGHTS = 24
@@ -99,21 +99,12 @@ def measure(side: Callable[[str, int, int], Awaitable[int]], url: str, live: int
 def main(rounds: int, live: int) -> None:
     sides = {"retro_search": searching, "engine": alone}
     seen: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
-    with tempfile.TemporaryDirectory() as folder:
-        port_file = Path(folder) / "port"
-        child = subprocess.Popen([sys.executable, __file__, "--serve", str(port_file)])
-        try:
-            while not port_file.exists() or not port_file.read_text():
-                time.sleep(0.05)
-            url = f"http://127.0.0.1:{port_file.read_text()}/v1"
-            for side in sides.values():  # imports
-                measure(side, url, 8, 10**6)
-            for round_ in range(rounds):
-                for name, side in sides.items():
-                    seen[name].append(measure(side, url, live, round_))
-        finally:
-            child.terminate()
-            child.wait()
+    with serving.own(__file__) as (url, _):
+        for side in sides.values():  # imports
+            measure(side, url, 8, 10**6)
+        for round_ in range(rounds):
+            for name, side in sides.items():
+                seen[name].append(measure(side, url, live, round_))
     ideal = live / http_engine.DELAY
     out: dict[str, Any] = {"live": live, "delay_s": http_engine.DELAY, "ideal_rate": ideal, "rounds": rounds}
     out |= {"cores": len(os.sched_getaffinity(0)), "load_1min": round(os.getloadavg()[0], 1)}
@@ -127,12 +118,12 @@ def main(rounds: int, live: int) -> None:
     RESULTS.write_text(json.dumps(out, indent=1) + "\n")
 
 
+def serve(listening: socket.socket) -> None:
+    http_engine.TEXT = SAID
+    http_engine.Server(listening).run()
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        http_engine.TEXT = SAID
-        listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        Path(sys.argv[2]).write_text(str(listening.getsockname()[1]))
-        http_engine.Server(listening).run()
-    else:
+    if not serving.serve(sys.argv[1:], serve):
         given = [int(a) for a in sys.argv[1:]]
         main(*(given + [3, 256][len(given) :]))

@@ -23,6 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import serving
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "retro_vllm.json"
 
@@ -131,8 +134,7 @@ async def compare(model: str, batch: int, rounds: int) -> dict[str, Any]:
 
 
 def main(batch: int, rounds: int, model: Path) -> None:
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    serving.vllm_environment()
     out = asyncio.run(compare(str(model), batch, rounds))
     print(f"ratio {out['ratio']} of the bare engine at a batch of {batch}; rounds {out['ratios']}")
     RESULTS.parent.mkdir(exist_ok=True)
@@ -140,11 +142,7 @@ def main(batch: int, rounds: int, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    import importlib.util
-
-    if importlib.util.find_spec("vllm") is None:
-        print("retro_vllm: this interpreter has no vllm; run it with one that has (make test-vllm builds it)")
-    else:
+    if serving.has_vllm("retro_vllm"):
         numbers = [int(a) for a in sys.argv[1:3]]
         numbers += [64, 5][len(numbers) :]
         main(*numbers, Path(sys.argv[3]) if len(sys.argv) > 3 else ROOT / "curator" / "pocket" / "model")

@@ -15,16 +15,16 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "vllm_overhead.json"
@@ -131,39 +131,15 @@ async def in_process(model: str, folder: str, size: tuple[int, ...]) -> dict:
         await engine.close()
 
 
-async def up(server: Any, port: int, log: Path) -> None:
-    """Wait until the server answers. Raises SystemExit with its last words where it does not."""
-    for _ in range(1200):
-        if server.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-            return
-        except OSError:
-            await asyncio.sleep(0.5)
-    raise SystemExit("the server did not start; it said:\n" + "\n".join(log.read_text().splitlines()[-20:]))
-
-
 async def over_http(model: str, folder: str, size: tuple[int, ...]) -> dict:
     import aiohttp
 
     from curator.engines import open_engine
     from curator.engines.store import Store
 
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port), "--host",
-        "127.0.0.1", "--served-model-name", "m", "--max-model-len", str(CONTEXT), "--dtype", "float32",
-        "--max-num-seqs", "64", "--enforce-eager", "--no-enable-prefix-caching", "--uvicorn-log-level", "warning",
-    ]  # fmt: skip
-    log = Path(folder + ".log")
-    with log.open("wb") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        await up(server, port, log)
-        url = f"http://127.0.0.1:{port}/v1"
+    options = ("--max-model-len", str(CONTEXT), "--dtype", "float32", "--max-num-seqs", "64", "--enforce-eager",
+               "--no-enable-prefix-caching")  # fmt: skip
+    async with serving.vllm(model, Path(folder + ".log"), *options) as url:
         settings = {"model": "m", "base_url": url, "flavour": "vllm", "max_concurrency": 256}
         engine = open_engine("s", "openai", settings, store=Store(folder))
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -172,14 +148,10 @@ async def over_http(model: str, folder: str, size: tuple[int, ...]) -> dict:
                 return await compare("served", sides, size)
             finally:
                 await engine.close()
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def main(prompts: int, tokens: int, rounds: int, model: Path) -> None:
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    serving.vllm_environment()
     size = (prompts, tokens, rounds)
     out: dict[str, Any] = {"prompts": prompts, "tokens": tokens, "rounds": rounds, "cores": os.cpu_count()}
     out["load_1min"] = round(os.getloadavg()[0], 1)
@@ -192,11 +164,7 @@ def main(prompts: int, tokens: int, rounds: int, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    import importlib.util
-
-    if importlib.util.find_spec("vllm") is None:
-        print("vllm_overhead: this interpreter has no vllm; run it with one that has (make test-vllm builds it)")
-    else:
+    if serving.has_vllm("vllm_overhead"):
         numbers = [int(a) for a in sys.argv[1:4]]
         numbers += [128, 64, 5][len(numbers) :]
         main(*numbers, Path(sys.argv[4]) if len(sys.argv) > 4 else ROOT / "curator" / "pocket" / "model")

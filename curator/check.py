@@ -109,7 +109,7 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
                 way = near.hint(alias, pipeline.engines) or f"; add `engines: {{{alias}: {{kind: ...}}}}`"
                 problems.append(Problem(where, f"{step.label}: no engine '{alias}'{way}"))
                 continue
-            wanted = _wanted(step)
+            wanted = _wanted(step, setting.partition("[")[0])
             asked[alias] = asked.get(alias, frozenset()) | wanted
             if spec.kind in engines.kinds() and (lacking := wanted - engines.capabilities_of(spec.kind, spec.settings)):
                 problems.append(Problem(where, _cannot(step, spec, lacking)))
@@ -120,11 +120,12 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
     return problems
 
 
-def _wanted(step: Step) -> frozenset[str]:
+def _wanted(step: Step, setting: str) -> frozenset[str]:
     try:
-        return step.op.wants(step.bound)
+        wants = step.op.wants(step.bound)
     except (KeyError, TypeError, ValueError):
         return frozenset()  # its settings are wrong, and that is told elsewhere
+    return wants.get(setting, frozenset()) if isinstance(wants, Mapping) else wants
 
 
 WORDS: Mapping[str, str] = {

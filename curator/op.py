@@ -42,6 +42,7 @@ Kind = Literal["source", "row", "model", "table", "sink"]
 Effect = Literal["marks", "keeps", "makes", "shapes"]
 Settings = Mapping[str, Any]
 Names = tuple[str, ...]
+Wants = frozenset[str] | Mapping[str, frozenset[str]]
 F = TypeVar("F", bound=Callable[..., Any])
 
 DROPPED = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("evidence", pa.string())])
@@ -147,7 +148,7 @@ class Op:
     factory: Callable[..., Any]
     needs: Callable[[Settings], Names]
     adds: Callable[[Settings], Mapping[str, pa.DataType]]
-    wants: Callable[[Settings], frozenset[str]]
+    wants: Callable[[Settings], Wants]
     reasons: Mapping[str, str]
     reports: Mapping[str, str]
     key: Callable[[Settings], Names] = _nothing
@@ -202,7 +203,7 @@ def operator(
     version: int,
     needs: Names | Callable[[Settings], Names] = (),
     adds: Names | Mapping[str, pa.DataType] | Callable[[Settings], Mapping[str, pa.DataType]] = (),
-    wants: frozenset[str] | Callable[[Settings], frozenset[str]] = frozenset(),
+    wants: Wants | Callable[[Settings], Wants] = frozenset(),
     reasons: Mapping[str, str] | None = None,
     reports: Mapping[str, str] | None = None,
     key: Names | Callable[[Settings], Names] = (),
@@ -219,7 +220,8 @@ def operator(
         version: moves whenever the output may change; part of the receipt.
         needs: columns that must exist; a tuple, or a function of the bound settings.
         adds: columns that appear: names from `rows.COLUMNS`, or name -> Arrow type, or a function of the settings.
-        wants: engine capabilities (see `engines.protocol`) needed with these settings.
+        wants: engine capabilities (see `engines.protocol`) needed with these settings; where engines differ, a mapping
+            from the setting that names one to what it must be able to do.
         reasons: reason code -> meaning, the whole vocabulary of the operator's drops.
         reports: title -> SQL over `rows` (the step's output), run once after the step and kept in its receipt.
         key: of a table operator: the columns whose equal values it judges together; `()` where it needs all rows.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 
 GENERATE = "{problem}\n\nReason step by step, then put the final answer in \\boxed{}."
 
@@ -125,9 +126,24 @@ QUOTE_UNITS = (
 )
 
 
+# `tool_loop`: after the last run that a row is allowed. CoRT appends such a note; its wording is unknown to us.
+NO_MORE_RUNS = "[No more code will be run. Go on without it.]\n"
+
+
 def fill(template: str, **fields: str) -> str:
     """Return `template` with each `{name}` in `fields` replaced, in one pass; other braces stay as they are."""
-    return re.sub(r"\{([a-z_]+)\}", lambda m: fields.get(m.group(1), m.group(0)), template)
+    return "".join(text for _, text in pieces(template, fields))
+
+
+def pieces(template: str, fields: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
+    """Yield what `fill` joins: (None, words of the template) and (name, value of a field), in order."""
+    at = 0
+    for m in re.finditer(r"\{([a-z_]+)\}", template):
+        if m.group(1) in fields:
+            yield None, template[at : m.start()]
+            yield m.group(1), fields[m.group(1)]
+            at = m.end()
+    yield None, template[at:]
 
 
 def fingerprint() -> str:

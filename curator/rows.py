@@ -19,6 +19,8 @@ class Column(NamedTuple):
     meaning: str
 
 
+_EDITS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string()), ("text", pa.string())]))
+
 COLUMNS: dict[str, Column] = {
     # identity
     "row_id": Column(pa.string(), "unique id of the row in its table"),
@@ -160,6 +162,7 @@ COLUMNS: dict[str, Column] = {
     "rejected_think": Column(pa.string(), "thinking part of the rejected side"),
     "rejected_response": Column(pa.string(), "text of the rejected side after its thinking part"),
     "rejected_finish_reason": Column(pa.string(), "finish_reason of the rejected side"),
+    "rejected_inserted": Column(_EDITS, "parts of the rejected side's trace that nobody generated"),
     "rejected_n_tokens": Column(pa.int32(), "tokens of the rejected side"),
     "rejected_engine": Column(pa.string(), "engine that wrote the rejected side"),
     "rejected_model": Column(pa.string(), "model that wrote the rejected side"),
@@ -174,12 +177,25 @@ COLUMNS: dict[str, Column] = {
     ),
     "n_spans": Column(pa.int32(), "number of spans"),
     "seg_ok": Column(pa.bool_(), "false where the pieces could not be found and the text is one span"),
+    "chunk_loss": Column(pa.float64(), "mean over the chunks of their mean loss a token, in nats"),
+    "chunk_loss_average": Column(pa.float64(), "the same for chunks of as many spans each"),
     "edit_log": Column(
-        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string()), ("text", pa.string())])),
-        "edits that made the text: replace characters start..end by text, one after the other",
+        _EDITS, "edits that made the text: replace characters start..end by text, one after the other"
+    ),
+    "inserted": Column(
+        _EDITS, "parts of the trace that nobody generated (hints, outputs of programs); null where there are none"
     ),
     "cut_idx": Column(pa.int32(), "number of the span that was edited, from 0"),
     "n_cuts": Column(pa.int32(), "rows made from the same parent, one for each place"),
+    # tool_loop
+    "n_calls": Column(pa.int32(), "code blocks of the trace that were run"),
+    "exit_reason": Column(
+        pa.string(), "why the loop ended: done, budget, no_budget, length, open_block, refused, or error"
+    ),
+    "tool_calls": Column(
+        pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("status", pa.string())])),
+        "code that was run: where it stands in the trace; status ok, error, timeout, cut, or ended",
+    ),
     # retro_search (names of specs core 4.5)
     "trace_revised": Column(pa.string(), "the trace with the tails that rollouts gave it; the trace itself where none"),
     "think_revised": Column(pa.string(), "thinking part of trace_revised"),

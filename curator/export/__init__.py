@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from curator.export.labels import token_labels
 from curator.export.rerun import export_run
 from curator.export.survive import Loss, thinking_survives
 
-__all__ = ["Loss", "export_run", "thinking_survives"]
+__all__ = ["Loss", "export_run", "thinking_survives", "token_labels"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from curator.export import licenses
+from curator.export.card_inserted import inserted
 from curator.export.example import REASONS
 from curator.export.facts import MAX_GROUPS, Facts
 from curator.export.folder import Config, Summary
@@ -23,7 +24,7 @@ def body(summary: Summary, facts: Facts, meta: Mapping[str, Any]) -> str:
     parts = (
         _intro(summary, facts, meta), _load(summary), _made(facts), _models(facts), _sources(facts, meta),
         _decontamination(facts), _verification(facts), _statistics(summary), _sample(summary.configs[0]),
-        _left_out(summary), _limitations(facts, meta), _citation(facts),
+        inserted(summary), _left_out(summary), _limitations(facts, meta), _citation(facts),
     )  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -6,9 +6,11 @@ a row that cannot become a training example is a `Refusal` with a reason, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Literal, NamedTuple
 
+from curator.spans.edits import Edit, shifted
+from curator.spans.inserted import entries, fits, known, within
 from curator.text import THINK_CLOSE, THINK_OPEN, split_think
 
 Use = Literal["auto", "short", "long"]
@@ -22,6 +24,8 @@ REASONS: dict[str, str] = {
     "unfinished": "the text was cut off (finish_reason length, or thinking that was never closed)",
     "no_response": "there is thinking and no text after it",
     "stray_tag": "a think tag inside the text, so inline tags would not say where the thinking ends",
+    "inserted": "part of the text is no model's (a hint, an output), and this format cannot keep training off it",
+    "inserted_moved": "the trace was changed after text was put into it, so where that text lies is not known",
     "no_pair": "a format for pairs needs a rejected side, and the row has none",
     "no_label": "a format for preferences needs a label, or one label a step",
     "no_answer": "a format for reinforcement learning needs a reference answer",
@@ -29,11 +33,16 @@ REASONS: dict[str, str] = {
 
 
 class Turn(NamedTuple):
-    """One assistant turn: `reasoning` is None where the model did not think; `short` is true for a rewrite."""
+    """One assistant turn: `reasoning` is None where the model did not think; `short` is true for a rewrite.
+
+    `in_reasoning`, `in_response`: the parts of either that no model wrote, which training must not learn.
+    """
 
     reasoning: str | None
     response: str
     short: bool
+    in_reasoning: tuple[Edit, ...] = ()
+    in_response: tuple[Edit, ...] = ()
 
 
 class Refusal(NamedTuple):
@@ -50,11 +59,12 @@ def columns(use: Use) -> tuple[str, ...]:
     return short if use == "short" else long if use == "long" else short + long
 
 
-def turn(row: Mapping[str, Any], use: Use) -> Turn | Refusal:
+def turn(row: Mapping[str, Any], use: Use, learn: Container[str] = ()) -> Turn | Refusal:
     """Return the assistant turn of `row`, or why there is none.
 
     `auto` takes the short trace where the rewrite was verified and the long trace elsewhere; `short` takes the short
-    trace only (verified, or from a table that has no `verified` column); `long` never looks at it.
+    trace only (verified, or from a table that has no `verified` column); `long` never looks at it. `learn`: kinds of
+    parts that training may learn although no model wrote them.
     """
     if use != "long":
         found = _short(row)
@@ -62,7 +72,8 @@ def turn(row: Mapping[str, Any], use: Use) -> Turn | Refusal:
             return found
         if use == "short":
             return Refusal("no_short", f"verified: {row.get('verified')}")
-    return _long(row)
+    long = _long(row)
+    return long if isinstance(long, Refusal) else _placed(long, row, learn)
 
 
 def _short(row: Mapping[str, Any]) -> Turn | None:
@@ -92,6 +103,23 @@ def _long(row: Mapping[str, Any]) -> Turn | Refusal:
     return Turn(reasoning, response.strip("\n"), False)
 
 
+def _placed(found: Turn, row: Mapping[str, Any], learn: Container[str]) -> Turn | Refusal:
+    """Return the turn with the parts that no model wrote, where they lie in it. White space alone is no part."""
+    own = entries(row.get("inserted"))
+    if not (own or row.get("edit_log")) or row.get("trace") is None:
+        return Refusal("inserted_moved", "trace is null") if own else found
+    trace = row["trace"]
+    if not fits(own, trace):
+        return Refusal("inserted_moved", next(p.text for p in own if not fits([p], trace))[:80])
+    parts = [p for p in known(row, "trace") or () if p.kind not in learn]
+    at = trace.find(found.reasoning or ""), trace.rfind(found.response)
+    if parts and min(at) < 0:
+        return Refusal("inserted_moved", "think or response is not in the trace")
+    texts = ((found.reasoning or "", at[0]), (found.response, at[1]))
+    there = [tuple(p for p in within(parts, a, a + len(text)) if p.text.strip()) for text, a in texts]
+    return found._replace(in_reasoning=there[0], in_response=there[1])
+
+
 def _text(value: str | None) -> str | None:
     """A thinking text without blank lines around it; None where it holds nothing (Qwen3 writes empty think blocks)."""
     return value.strip("\n") if value and value.strip() else None
@@ -117,3 +145,14 @@ def assistant(turn: Turn, thinking: Thinking) -> dict[str, str | None] | Refusal
     if thinking != "none":
         message[thinking] = turn.reasoning
     return message
+
+
+def off(turn: Turn, thinking: Thinking) -> list[Edit] | None:
+    """Return the parts of the message's content that no model wrote; None where a key beside it is in the way."""
+    if thinking == "none":
+        return list(turn.in_response)
+    if thinking != "inline":  # and with thinking in front, trainers do not find a place in the content by its number
+        return None if turn.in_reasoning or (turn.in_response and turn.reasoning) else list(turn.in_response)
+    head = f"{THINK_OPEN}\n"
+    behind = 0 if turn.reasoning is None else len(head) + len(turn.reasoning) + len(f"\n{THINK_CLOSE}\n\n")
+    return [*(shifted(p, len(head)) for p in turn.in_reasoning), *(shifted(p, behind) for p in turn.in_response)]

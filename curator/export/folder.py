@@ -18,10 +18,12 @@ from curator.export.formats import Format, Item, Place, Plan, Record
 from curator.export.shards import Shards, bare, chunks
 from curator.export.stats import TableStats
 from curator.op import DROPPED, View
+from curator.spans.edits import Edit
 from curator.table import ORDER, in_order, sort_key
 
 READER_ROWS = 256  # rows held at once between DuckDB and the row groups
 TEXTS = pa.schema([(name, pa.string()) for name in ("question", "thinking", "answer")])
+PARTS = ("inserted", "edit_log", "rejected_inserted")
 LEFT_OUT = pa.schema([(name, pa.string()) for name in ("row_id", "config", "reason", "evidence")])
 
 
@@ -51,6 +53,7 @@ class Config:
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     merged: int = 0
+    masked: int = 0
     sample: Record | None = None
 
 
@@ -63,6 +66,7 @@ class Summary:
     configs: list[Config]
     input_stats: TableStats
     text_stats: TableStats
+    learn: tuple[str, ...] = ()
 
 
 def inside(root: Path, name: str) -> Path:
@@ -117,8 +121,23 @@ def _ordered(view: View, names: list[str]) -> Any:
 
 
 def _wanted(layout: Layout) -> set[str]:
-    found = {"problem", "answer", "source", "domain", *columns(layout.plan.use), *layout.plan.columns}
+    found = {"problem", "answer", "source", "domain", *PARTS, *columns(layout.plan.use), *layout.plan.columns}
     return found | {n for f in layout.formats for n in f.needs(layout.plan)}
+
+
+def holds_inserted(view: View) -> bool:
+    """Return whether some row holds text that no model wrote, or may."""
+    named = [n for n in PARTS if n in view.schema.names and _of_parts(view.schema.field(n).type)]
+    if not named:
+        return False
+    some = " or ".join(f"len({n}) > 0" for n in named)
+    return bool(view.con.execute(f"select count(*) from (select 1 from rows where {some} limit 1)").fetchall()[0][0])
+
+
+def _of_parts(kind: pa.DataType) -> bool:
+    """Whether a column of such a name is ours: a list of edits."""
+    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else None
+    return inner is not None and pa.types.is_struct(inner) and {f.name for f in inner} == set(Edit._fields)
 
 
 def _refuse_empty(summary: Summary) -> None:
@@ -154,7 +173,8 @@ class _Writer:
         self.rows = self.problems = 0
         self.input_stats, self.text_stats = TableStats(self._schema), TableStats(TEXTS)
         wanted = _wanted(layout) | set(ORDER)
-        self._columns = [n for n in self._schema.names if n in wanted]
+        ours = {n for n in PARTS if n in self._schema.names and _of_parts(self._schema.field(n).type)}
+        self._columns = [n for n in self._schema.names if n in wanted and (n in ours or n not in PARTS)]
 
     def _open(self, config: Config, split: str) -> Shards:
         nested = config.format is not None and config.format.split_folders and len(self._layout.splits) > 1
@@ -180,7 +200,7 @@ class _Writer:
             self.problems += 1
             self._last_problem = key
         split = split_of(key, self._layout.splits, self._layout.seed)
-        return Item(row, turn(row, self._layout.plan.use), split, 0)
+        return Item(row, turn(row, self._layout.plan.use, self._layout.plan.learn), split, 0)
 
     def _add_metadata(self, config: Config, table: Any, items: list[Item]) -> None:
         for split in self._layout.splits:
@@ -203,6 +223,7 @@ class _Writer:
                 refused.append({"row_id": item.row["row_id"], "config": config.name, **record._asdict()})
                 continue
             self._index[slot] += 1
+            config.masked += format_.masks and item.holds_inserted
             self._done[config.name] = key
             record.update({n: item.row[n] for n in self._layout.plan.columns})
             records[item.split].append(record)
@@ -231,7 +252,8 @@ class _Writer:
                 config.rows[split], config.bytes[split] = shards.rows, shards.bytes
         if self._left is not None:
             self._left.close()
-        return Summary(self.rows, self.problems, self._configs, self.input_stats, self.text_stats)
+        learn = self._layout.plan.learn
+        return Summary(self.rows, self.problems, self._configs, self.input_stats, self.text_stats, learn)
 
 
 def _said(item: Item, format_: Format) -> tuple[str | None, str | None]:

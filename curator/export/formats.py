@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from curator.errors import CheckError
-from curator.export.example import Refusal, Thinking, Turn, Use, assistant
+from curator.export.example import Refusal, Thinking, Turn, Use, assistant, off
 from curator.prompts import fill
 
 Record = dict[str, Any]
@@ -21,7 +21,8 @@ class Plan(NamedTuple):
     """How rows are rendered; the same for all formats of one export.
 
     `prompt` is the user turn with `{problem}` in it; `verifier` names the trainer's reward function (None: from the
-    row); `columns` are carried along unchanged.
+    row); `columns` are carried along unchanged. `learn`: kinds of inserted text that are trained on. `masks`: some row
+    has text that no model wrote, so formats that can keep training off it say where it is.
     """
 
     thinking: Thinking = "inline"
@@ -30,6 +31,8 @@ class Plan(NamedTuple):
     system: str | None = None
     verifier: str | None = None
     columns: tuple[str, ...] = ("row_id",)
+    learn: tuple[str, ...] = ()
+    masks: bool = False
 
 
 class Item(NamedTuple):
@@ -39,6 +42,11 @@ class Item(NamedTuple):
     turn: Turn | Refusal
     split: str
     number: int
+
+    @property
+    def holds_inserted(self) -> bool:
+        """Whether its text has parts that no model wrote."""
+        return not isinstance(self.turn, Refusal) and bool(self.turn.in_reasoning or self.turn.in_response)
 
 
 class Place(NamedTuple):
@@ -55,7 +63,8 @@ class Format:
 
     `schema` and `record` see the plan; `record` returns a row of that schema or why there is none. `per_problem`
     formats write one row a problem (the first sample), not one a sample. `files` are small text files for the trainer,
-    name -> text. `split_folders`: the trainer takes a whole folder for one split.
+    name -> text. `split_folders`: the trainer takes a whole folder for one split. `masks`: it can say which part of a
+    text is not to be learned; rows that hold such a part are refused by the others.
     """
 
     name: str
@@ -67,6 +76,7 @@ class Format:
     needs: Callable[[Plan], tuple[str, ...]] = lambda _plan: ()
     per_problem: bool = False
     split_folders: bool = False
+    masks: bool = False
     files: Callable[[str, Place, Plan], Mapping[str, str]] = lambda _name, _place, _plan: {}
 
 
@@ -87,15 +97,29 @@ def prompt_messages(item: Item, plan: Plan) -> list[Record] | Refusal:
     return [*system, {"role": "user", "content": fill(plan.prompt, problem=str(problem))}]
 
 
-def chat(item: Item, plan: Plan) -> tuple[list[Record], Record] | Refusal:
-    """Return the prompt messages and the assistant message."""
+def chat(item: Item, plan: Plan, *, masked: bool = False) -> tuple[list[Record], Record] | Refusal:
+    """Return the prompt messages and the assistant message.
+
+    `masked`: the caller says where the message's content holds text that no model wrote; others cannot, so a row with
+    such text is refused.
+    """
     prompt = prompt_messages(item, plan)
     if isinstance(prompt, Refusal):
         return prompt
     if isinstance(item.turn, Refusal):
         return item.turn
+    parts = off(item.turn, plan.thinking)
+    if parts is None or (parts and not masked):
+        return unmasked(item.turn)
     answer = assistant(item.turn, plan.thinking)
     return answer if isinstance(answer, Refusal) else (prompt, answer)
+
+
+def unmasked(turn: Turn) -> Refusal:
+    """Return the refusal of a row whose inserted text would be trained on."""
+    parts = (*turn.in_reasoning, *turn.in_response)
+    first = " ".join(parts[0].text.split())[:80]
+    return Refusal("inserted", f"{sum(len(p.text) for p in parts)} characters in {len(parts)} places, first: {first}")
 
 
 def sft_needs(plan: Plan) -> tuple[str, ...]:

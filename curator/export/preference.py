@@ -12,10 +12,22 @@ from typing import Any
 import pyarrow as pa
 
 from curator.export.example import THINKING, Refusal, assistant, turn
-from curator.export.formats import Format, Item, Place, Plan, Record, chat, entry_name, message_type, sft_needs
+from curator.export.formats import (
+    Format,
+    Item,
+    Place,
+    Plan,
+    Record,
+    chat,
+    entry_name,
+    message_type,
+    sft_needs,
+    unmasked,
+)
 from curator.export.formats import prompt_messages as prompt_of
 
 REJECTED = ("rejected_trace", "rejected_think", "rejected_response", "rejected_finish_reason")
+PARTS = "rejected_inserted"  # not in tables that `pair` did not make
 
 
 def _pair_needs(plan: Plan) -> tuple[str, ...]:
@@ -37,8 +49,10 @@ def sides(item: Item, plan: Plan) -> tuple[list[Record], Record, Record] | Refus
         return found
     if item.row.get("rejected_trace") is None and item.row.get("rejected_response") is None:
         return Refusal("no_pair", "rejected_trace is null")
-    other = {name.removeprefix("rejected_"): item.row.get(name) for name in REJECTED}
-    said = turn(other, "long")
+    other = {name.removeprefix("rejected_"): item.row.get(name) for name in (*REJECTED, PARTS)}
+    said = turn(other, "long", plan.learn)
+    if not isinstance(said, Refusal) and (said.in_reasoning or said.in_response):
+        said = unmasked(said)
     if isinstance(said, Refusal):
         return Refusal(said.reason, f"rejected side: {said.evidence}")
     answer = assistant(said, plan.thinking)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from curator import near
 from curator.errors import CheckError
 from curator.export.example import THINKING, Thinking, Use
 from curator.export.formats import Format, Plan, find
+from curator.spans.inserted import KINDS
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _SPLIT = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}$")
@@ -19,8 +21,9 @@ def listed(to: str | list[str]) -> list[str]:
 
 
 def plan_of(
-    thinking: Thinking, use: Use, prompt: str, system: str | None, verifier: str | None, columns: tuple[str, ...]
-) -> Plan:
+    thinking: Thinking, use: Use, prompt: str, system: str | None, verifier: str | None, columns: tuple[str, ...],
+    learn: tuple[str, ...] = (),
+) -> Plan:  # fmt: skip
     """Return the checked plan. Raises CheckError for a value that is none of those allowed."""
     if thinking not in THINKING:
         msg = f"export: thinking '{thinking}' is none of {', '.join(THINKING)}"
@@ -31,7 +34,11 @@ def plan_of(
     if "{problem}" not in prompt:
         msg = f"export: prompt {prompt!r} does not contain {{problem}}"
         raise CheckError(msg)
-    return Plan(thinking, use, prompt, system, verifier, tuple(columns))
+    for kind in learn:
+        if kind not in KINDS:
+            msg = f"export: there is no kind of inserted text '{kind}' to learn{near.hint(kind, KINDS)}"
+            raise CheckError(msg)
+    return Plan(thinking, use, prompt, system, verifier, tuple(columns), tuple(learn))
 
 
 def formats_of(to: str | list[str], plan: Plan) -> tuple[Format, ...]:

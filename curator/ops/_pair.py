@@ -122,8 +122,11 @@ def preference(view: View, sides: Sides, caps: Caps, *, alone: bool) -> Split:
     return Split(out, dropped, _lengths(view))
 
 
-_SQL = {"string": "varchar", "int32": "int"}
-_CARRIED = ("trace", "think", "response", "finish_reason", "n_tokens", "engine", "model")
+_SQL = {
+    "string": "varchar", "int32": "int",
+    str(rows.COLUMNS["inserted"].type): 'struct("start" int, "end" int, kind varchar, "text" varchar)[]',
+}  # fmt: skip
+_CARRIED = ("trace", "think", "response", "finish_reason", "inserted", "n_tokens", "engine", "model")
 
 
 def _other(schema: pa.Schema, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curator.engines.protocol import Sampling
-from curator.ops._verify_settings import Settings, adds, judged_columns, kinds_of, template_of
+from curator.ops._verify_settings import Settings, adds, both, judged_columns, kinds_of, template_of
 from curator.rows import put
 from curator.text import fields
 
@@ -41,7 +41,8 @@ def reward_of(settings: Settings) -> Rewarding:
     """Return the reward model's question that the settings describe."""
     from curator.verdicts.ask import Rewarding
 
-    return Rewarding(settings["problem"], settings["judged"], tuple(settings["heads"]), settings["threshold"])
+    threshold = settings["reward_threshold"] if both(settings) else settings["threshold"]
+    return Rewarding(settings["problem"], settings["judged"], tuple(settings["heads"]), threshold)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -158,7 +159,7 @@ async def judged_with(cases: Sequence[Case], settings: Settings, engine: Any) ->
             if kind == "judge":
                 said = await judge_of(settings)(some, engine)
             elif kind == "reward":
-                said = await reward_of(settings)(some, engine)
+                said = await reward_of(settings)(some, settings["reward_engine"] if both(settings) else engine)
             else:
                 said = await asyncio.to_thread(rules.judge, kind, some)
             kind, some = steps.send(said)

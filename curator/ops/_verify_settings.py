@@ -11,7 +11,7 @@ import pyarrow as pa
 from curator import near, prompts, rows
 from curator.engines.protocol import GENERATE, REWARDS
 from curator.errors import CheckError
-from curator.op import Kind
+from curator.op import Kind, Wants
 from curator.text import fields
 
 RULES = ("math", "choice", "code", "constraints")
@@ -56,9 +56,16 @@ def needs(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def wants(settings: Settings) -> frozenset[str]:
-    """Return what the engine must be able to do."""
+def wants(settings: Settings) -> Wants:
+    """Return what the engines must be able to do."""
+    if both(settings):
+        return {"engine": frozenset({GENERATE}), "reward_engine": frozenset({REWARDS})}
     return frozenset({REWARDS}) if "reward" in kinds_of(settings) else frozenset({GENERATE})
+
+
+def both(settings: Settings) -> bool:
+    """Whether a judge and a reward model are asked, each an engine of its own."""
+    return set(ASKED) <= set(kinds_of(settings))
 
 
 def adds(settings: Settings) -> Mapping[str, pa.DataType]:
@@ -99,8 +106,7 @@ def accept(settings: Settings, engine: object) -> None:
     for alone in ("auto", "consensus"):
         if alone in kinds and len(kinds) > 1:
             _refuse(f"kind {alone} stands alone, got {list(kinds)}; give it a step of its own")
-    if set(ASKED) <= set(kinds):
-        _refuse("judge and reward ask different engines; give each a step of its own")
+    _accept_reward(settings)
     asking = [k for k in kinds if k in ASKED]
     if asking and engine is None:
         _refuse(f"kind {asking[0]} asks an engine and none is named; add engine: ALIAS, or use kind: math")
@@ -113,13 +119,26 @@ def accept(settings: Settings, engine: object) -> None:
         _refuse(
             f"pass_share is {settings['pass_share']} and limit_s {settings['limit_s']}; they want (0, 1] and above 0"
         )
-    if settings["threshold"] is not None and settings["scale"] is None and "reward" not in kinds:
+    if settings["threshold"] is not None and settings["scale"] is None and ("reward" not in kinds or both(settings)):
         _refuse("threshold cuts a judge's number or a reward; set scale: [0, 5], or leave it out")
     _accept_maths(settings, kinds)
     if "code" in kinds and not settings["unsafe"]:
         _isolated()
     if "judge" in kinds or "auto" in kinds:
         _accept_judge(settings)
+
+
+def _accept_reward(settings: Settings) -> None:
+    """Judge the settings of a reward model that stands beside a judge."""
+    engine, threshold = settings["reward_engine"], settings["reward_threshold"]
+    if not both(settings):
+        if engine is not None or threshold is not None:
+            _refuse("reward_engine, reward_threshold are for [judge, reward]; a reward alone takes engine, threshold")
+        return
+    if engine is None:
+        _refuse("judge and reward ask different engines; engine is the judge, add reward_engine: ALIAS")
+    if threshold is None:
+        _refuse("a reward without a threshold decides nothing beside a judge; set reward_threshold")
 
 
 def _accept_maths(settings: Settings, kinds: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ def _needs(settings: Settings) -> Names:
     return tuple(dict.fromkeys(["row_id", *names, *settings.get("columns", ())]))
 
 
-@operator("sink", effect="keeps", version=1, needs=_needs)
+@operator("sink", effect="keeps", version=2, needs=_needs)
 def export(
     *,
     to: str | list[str] = "trl",
@@ -28,6 +28,7 @@ def export(
     system: str | None = None,
     verifier: str | None = None,
     columns: tuple[str, ...] = ("row_id",),
+    learn: tuple[str, ...] = (),
     metadata: bool = True,
     split: str | dict[str, float] = "train",
     shard_size: str = "500MB",
@@ -46,7 +47,9 @@ def export(
     The folder has `data/` (Parquet, sorted by problem_id, sample_idx, row_id: its bytes depend on rows and settings
     only), `metadata/` (every column of every row), `README.md` (the card, from the receipts), `pipeline.yaml`, and what
     the trainer wants beside the data (`dataset_info.json`, `axolotl.yaml`). Every format is rendered from one question
-    and one assistant turn, thinking apart from answer. Rows that cannot be an example (no trace, cut off, a stray think
+    and one assistant turn, thinking apart from answer. Text that no model wrote (`inserted`: hints, outputs of
+    programs) is kept out of the loss where the format can say so (axolotl, hf); other formats leave such rows out.
+    Rows that cannot be an example (no trace, cut off, a stray think
     tag) are listed with their reason in `left_out/` and the ledger, and counted on the card. Formats: trl,
     trl-completion, trl-grpo, llama-factory, llama-factory-alpaca, axolotl, verl, verl-rl, open-instruct,
     open-instruct-rlvr, hf; of what `pair` makes trl-dpo, trl-kto, trl-prm, llama-factory-dpo, llama-factory-kto.
@@ -61,6 +64,8 @@ def export(
         verifier: name of the trainer's reward function (verl `data_source`, open-instruct `dataset`); if not given,
             from the columns `source` and `domain`.
         columns: columns carried along unchanged in every format; `row_id` joins the configs.
+        learn: kinds of inserted text that training may learn all the same, such as `keep`, the hints of `splice`:
+            a student that shall write them by itself. Never `output`, unless it shall make up what programs print.
         metadata: also write the config `metadata`.
         split: name of the split, or names with their shares; all samples of a problem fall in one split.
         shard_size: data in memory per Parquet file before the next one begins, for example 500MB.
@@ -82,7 +87,7 @@ def export(
     from curator.export import hub, licenses
     from curator.export.settings import bytes_of, formats_of, plan_of, splits_of
 
-    plan = plan_of(thinking, use, prompt, system, verifier, tuple(columns))
+    plan = plan_of(thinking, use, prompt, system, verifier, tuple(columns), tuple(learn))
     formats, splits, size = formats_of(to, plan), splits_of(split), bytes_of(shard_size)
     stated = licenses.chosen(license) if license else None
     if push is not None:
@@ -91,12 +96,13 @@ def export(
     def write(view: View, sink: Sink) -> None:
         from curator.export.card import CardSettings, card  # not above: `check` calls the factory and writes nothing
         from curator.export.facts import facts_of
-        from curator.export.folder import Layout, inside, refused, trainer_files, write_folder
+        from curator.export.folder import Layout, holds_inserted, inside, refused, trainer_files, write_folder
 
         about = CardSettings(pretty_name, stated, license_name, license_link, tuple(languages), tuple(tags))
         facts = facts_of(sink.run, view)
         own_seed = facts.seed if seed is None else seed
-        layout = Layout(formats, plan, splits, own_seed, metadata, size, facts.name)
+        rendered = plan._replace(masks=holds_inserted(view))
+        layout = Layout(formats, rendered, splits, own_seed, metadata, size, facts.name)
         summary = write_folder(view, sink.folder, layout)
         for rows in refused(sink.folder):
             sink.refuse(rows)

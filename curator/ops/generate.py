@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -11,11 +11,13 @@ import pyarrow as pa
 from curator import prompts, rows
 from curator.engines.protocol import GENERATE, PREFIX, SEED, Completion, Engine, Message, Request, Sampling
 from curator.op import DROPPED, ModelFn, Result, operator
+from curator.spans import inserted
+from curator.spans.edits import Edit
 from curator.text import fields, seed_of, split_think
 
 ADDS = (
     "row_id", "parent_id", "problem_id", "sample_idx", "trace", "think", "response", "finish_reason", "error",
-    "engine", "model", "n_tokens", "n_prompt_tokens", "temperature",
+    "engine", "model", "n_tokens", "n_prompt_tokens", "temperature", "inserted",
 )  # fmt: skip
 REASONS = {
     "null_field": "a column that the prompt or the prefix names is null in this row",
@@ -31,7 +33,7 @@ def _needs(settings: Mapping[str, Any]) -> tuple[str, ...]:
 @operator(
     "model",
     effect="makes",
-    version=2,
+    version=3,
     needs=_needs,
     adds=ADDS,
     wants=lambda s: frozenset({GENERATE, PREFIX}) if s["prefix"] else frozenset({GENERATE}),
@@ -77,7 +79,8 @@ def generate(
         seed: None is the run's seed. Sample i of a problem is drawn with hash(seed, problem_id, i) where the engine
             takes seeds.
         prefix: assistant text that the answer continues, same fields (`{draft}` continues a column). It becomes the
-            head of `trace`. Needs an engine that can continue a prefix.
+            head of `trace`. What of it nobody generated (its own words, what `splice` put into the column) is marked
+            in `inserted`, so that `export` can keep training off it. Needs an engine that can continue a prefix.
         on_error: `keep` failed samples as rows with finish_reason error, or `drop` them; a row without any sample
             left is dropped with reason `failed`.
 
@@ -107,7 +110,8 @@ def generate(
     async def run(table: pa.Table) -> Result:
         import asyncio  # 0.03 s that `check` need not pay
 
-        given = table.select([c for c in dict.fromkeys(("row_id", "problem_id", *named)) if c in table.column_names])
+        read = ("row_id", "problem_id", *(inserted.READ if prefix else ()), *named)
+        given = table.select([c for c in dict.fromkeys(read) if c in table.column_names])
         row_list = given.to_pylist()
         null = {r["row_id"]: [c for c in named if r[c] is None] for r in row_list}
         todo = [(i, r) for i, r in enumerate(row_list) if not null[r["row_id"]]]
@@ -122,7 +126,8 @@ def generate(
             failed += len(given_up)
             if not kept:
                 dropped.append((row["row_id"], "failed", json.dumps({"errors": given_up})))
-            made += [_sample(row, k, head, c, arm) for k, arm, c in kept]
+            parts = inserted.of_prefix(prefix, row, fields(prefix)) if prefix else []
+            made += [_sample(row, k, head, c, arm, parts) for k, arm, c in kept]
             source += [i] * len(kept)
         return Result(_rows(table, source, made), _dropped(dropped), {"samples_failed": failed})
 
@@ -185,7 +190,9 @@ def requests(
     ]
 
 
-def _sample(row: Mapping[str, Any], i: int, head: str, c: Completion, arm: Arm) -> dict[str, Any]:
+def _sample(
+    row: Mapping[str, Any], i: int, head: str, c: Completion, arm: Arm, put_in: Sequence[Edit]
+) -> dict[str, Any]:
     """The new columns of one sample row; text that is not there is null, never empty."""
     trace = (head + c.text) if c.text else None
     parts = split_think(trace) if trace else None
@@ -204,6 +211,7 @@ def _sample(row: Mapping[str, Any], i: int, head: str, c: Completion, arm: Arm) 
         "n_tokens": c.n_tokens,
         "n_prompt_tokens": c.n_prompt_tokens,
         "temperature": arm.temperature,
+        "inserted": [p._asdict() for p in put_in] if trace and put_in else None,
     }
 
 

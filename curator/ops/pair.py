@@ -25,7 +25,7 @@ REASONS = {
 }
 SIDES: Names = (
     "rejected_id", "rejected_trace", "rejected_think", "rejected_response", "rejected_finish_reason",
-    "rejected_n_tokens", "rejected_engine", "rejected_model", "pair_differs",
+    "rejected_inserted", "rejected_n_tokens", "rejected_engine", "rejected_model", "pair_differs",
 )  # fmt: skip
 ADDS: Mapping[str, Names] = {"preference": SIDES, "kto": ("desirable",), "process": ("step_texts", "step_labels")}
 
@@ -63,7 +63,7 @@ def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> No
 
 
 @operator(
-    "table", effect="keeps", version=1, needs=_needs, reasons=REASONS,
+    "table", effect="keeps", version=2, needs=_needs, reasons=REASONS,
     adds=lambda s: rows.types(ADDS.get(s["kind"], ())),
     key=lambda s: ("row_id",) if s["kind"] == "process" else (s["by"],),
 )  # fmt: skip

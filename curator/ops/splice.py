@@ -11,6 +11,7 @@ import pyarrow as pa
 from curator import prompts, rows
 from curator.errors import CheckError
 from curator.op import DROPPED, Result, RowFn, operator
+from curator.spans import inserted
 from curator.spans.column import fits
 from curator.spans.edits import Edit, Plan, Range, counted, cut_span, edits, positions, replay
 from curator.text import fields, seed_of
@@ -45,7 +46,7 @@ def _needs(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("row_id", settings["on"], *spans, *_named(settings))))
 
 
-@operator("row", effect="makes", version=1, needs=_needs, adds=_adds, reasons=REASONS)
+@operator("row", effect="makes", version=2, needs=_needs, adds=_adds, reasons=REASONS)
 def splice(
     *,
     edit: Edits,
@@ -77,9 +78,11 @@ def splice(
 
     Spans of kind `outside` (think tags, the response) are no places to edit: they are not counted in `at`, and a prefix
     that is kept has the opening tag in front of it. `edit_log` holds each edit (start, end, kind, text): replace
-    characters start..end by text, in order, and the same text comes out (`curator.spans.edits.replay`); `inserted` of
-    the same module tells which characters were put in, so that training can mask them. A step whose `on` is its `into`
-    adds to the log. Afterwards `spans` are still those of `on`; segment the new text to edit it again.
+    characters start..end by text, in order, and the same text comes out (`curator.spans.edits.replay`). So it tells
+    which characters were put in: a later `generate` that continues the text marks them in `inserted`, and `export`
+    keeps training off them. What was put into `on` before is in the log too, as edits that change nothing. A step whose
+    `on` is its `into` adds to the log. Afterwards `spans` are still those of `on`; segment the new text to edit it
+    again.
 
     With `each` the new rows have `row_id` "<row_id>/<i>" and `parent_id`; `cut_idx` is the number of the edited span
     (from 0), `n_cuts` how many rows its parent gives. Cutting after a number of tokens is `segment: {how: tokens}` and
@@ -132,7 +135,7 @@ def splice(
         return why, [(g[0], edits(plan, row[on], places, g, put, draw)) for g in groups]
 
     def run(table: pa.Table) -> Result:
-        wanted = dict.fromkeys(("row_id", on, "spans", "edit_log", *named))
+        wanted = dict.fromkeys(("row_id", on, "spans", *inserted.READ, *named))
         given = table.select([n for n in wanted if n in table.column_names]).to_pylist()
         source: list[int] = []
         made: list[dict[str, Any]] = []
@@ -141,7 +144,7 @@ def splice(
             why, found = edited(row)
             if why:
                 lost.append((row["row_id"], why, json.dumps({"spans": len(row.get("spans") or ()), "at": at})))
-            before = [Edit.of(e) for e in row.get("edit_log") or ()] if on == into else []
+            before = _before(row, on, into) if found else []
             for number, (span, log) in enumerate(found):
                 source.append(i)
                 made.append(_made(row, row[on], number, span, before, log, len(found)))
@@ -171,6 +174,14 @@ def _groups(plan: Plan, places: list[Range], draw: str, *, each: bool, ends: boo
     if not chosen:
         return "no_span", []
     return "", [[i] for i in chosen] if each else [chosen]
+
+
+def _before(row: Row, on: str, into: str) -> list[Edit]:
+    """Return the log that this one goes on from: that of the same column, else what nobody generated of `on`."""
+    if on == into:
+        return inserted.entries(row.get("edit_log"))
+    parts = inserted.known(row, on)
+    return [Edit(0, len(row[on]), "unknown", row[on])] if parts is None else parts
 
 
 def _made(row: Row, text: str, number: int, span: int, before: list[Edit], log: list[Edit], n: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ REPORTS = {
 @operator(
     given.step_kind,
     effect="marks",
-    version=2,
+    version=3,
     needs=given.needs,
     adds=given.adds,
     wants=given.wants,
@@ -36,6 +36,7 @@ def verify(
     *,
     kind: Literal["math", "choice", "code", "constraints", "judge", "reward", "consensus", "auto"] | list[str] = "math",
     engine: Engine | None = None,
+    reward_engine: Engine | None = None,
     combine: Literal["any", "all", "first"] = "any",
     trace: str = "trace",
     answer: str = "answer",
@@ -58,6 +59,7 @@ def verify(
     pattern: str | None = None,
     scale: tuple[float, float] | None = None,
     threshold: float | None = None,
+    reward_threshold: float | None = None,
     votes: Annotated[int, Ge(1)] = 1,
     both_orders: bool = False,
     temperature: Annotated[float, Ge(0)] = 0.0,
@@ -78,7 +80,8 @@ def verify(
 
     A list asks one after the other, and a later one only about rows whose verdict the earlier ones left open for
     `combine`: `kind: [math, judge]` is a rule engine and an engine's second opinion on what it did not call correct
-    (AM-14M, DeepDistill, Open-R1); with `combine: all` both must agree (REDI: llama and math_verify).
+    (AM-14M, DeepDistill, Open-R1); with `combine: all` both must agree (REDI: llama and math_verify). A list may hold
+    `judge` and `reward`: `kind: [math, judge, reward]` asks the reward model about what neither called correct.
 
     `verdict` is `correct`, `incorrect` (the answer was read and is wrong), `unparseable` (no answer, a truncated trace,
     a judge whose reply or whose two orders say nothing), `no_reference` (nothing to judge by, also a reward without
@@ -94,7 +97,8 @@ def verify(
     Args:
         kind: one of them, or a list of the first six. As a step it works on rows; with judge, reward or an engine under
             auto it asks a model; consensus works on the whole table.
-        engine: judge or reward model.
+        engine: judge or reward model; the judge where a list names both.
+        reward_engine: reward model of a list that names both.
         combine: for a list: `any` correct is correct (asked until one says so), `all` must be correct, `first` that
             decides. What somebody asked left open stays open: a failed judge makes no answer incorrect.
         trace: column with the assistant text, thinking included.
@@ -129,6 +133,7 @@ def verify(
         scale: the judge gives a number from lowest to highest, such as [0, 5] (DeepDistill, science).
         threshold: from which number on it is correct: a judge's on `scale`, or a reward. A rule with "greater than" is
             `select: {where: score > 0.7}`.
+        reward_threshold: from which reward on it is correct, for a list that names both.
         votes: replies a question; more than half of those that can be read decide, numbers are averaged.
         both_orders: ask also with reference and answer swapped (position bias, DeepMath); orders that disagree decide
             nothing.

@@ -63,13 +63,13 @@ class Rehearsal(Around):
         use.requests += len(found)
         use.stored += len(found) - new
         use.known_out += sum(c.n_tokens for c in found if c is not None)
-        use.cap += new * request.sampling.max_tokens
+        canned = self._canned(request, text)
+        use.cap += new * (canned.n_tokens if _runs_code(request) else request.sampling.max_tokens)
         if new:
             use.tokens_in += tokens
             use.long += long
         else:
             use.stored_in += tokens
-        canned = self._canned(request, text)
         return [c if c is not None else canned for c in found]
 
     def _stored(self, request: Request) -> list[Completion | None]:
@@ -88,8 +88,11 @@ class Rehearsal(Around):
 
     def _canned(self, request: Request, text: str) -> Completion:
         answer = f"\\boxed{{{self._answer_of(request.key) or '0'}}}"
+        stop = request.sampling.stop
+        if _runs_code(request):
+            body = f"\n```python\npass{stop[0]}"
+            return Completion(body, "stop", self.count_tokens(body), 0)
         if request.prefix and THINK_CLOSE not in request.prefix:
-            stop = request.sampling.stop
             body = FILLER + stop[0] if stop else ENDLESS + answer
             return Completion(body, "stop", self.count_tokens(body), 0)
         rewrite = "DIFFICULTY:" in text
@@ -126,6 +129,14 @@ class Rehearsal(Around):
     async def close(self) -> None:
         """Close the real engine."""
         await self.inner.close()
+
+
+def _runs_code(request: Request) -> bool:
+    """Whether a loop with an interpreter asks, which may go on: its limit of tokens is that of all its requests.
+
+    Answered with code each time it asks for all the runs that it may have, and its last request has the limit.
+    """
+    return any("```" in stop for stop in request.sampling.stop)
 
 
 class Rehearsed(Engines):

@@ -26,10 +26,15 @@ class Code(NamedTuple):
     how: str
 
 
-class _Block(NamedTuple):
+class Fence(NamedTuple):
+    """A fenced block: its tag in lower case, where its text starts and ends, and where the line of its closing mark
+    ends; `after` is None where it never closes.
+    """
+
     tag: str
-    text: str
-    closed: bool
+    start: int
+    end: int
+    after: int | None
 
 
 def extract_code(trace: str, language: str = "python", *, opened: bool = False) -> Code:
@@ -50,30 +55,34 @@ def extract_code(trace: str, language: str = "python", *, opened: bool = False) 
     if not parts.closed or (opened and THINK_CLOSE not in trace):
         return Code(None, wanted, "truncated")
     response = parts.response[-MAX_CHARS:]
-    blocks = [b for b in _blocks(response) if b.text.strip()]
+    blocks = [b for b in fences(response) if response[b.start : b.end].strip()]
     mine = [b for b in blocks if b.tag and LANGUAGES.get(b.tag, b.tag) == wanted]
     found = mine or [b for b in blocks if not b.tag] or blocks
     if found:
         last = found[-1]
-        return Code(last.text, last.tag or wanted, "fenced" if last.closed else "unclosed")
+        how = "unclosed" if last.after is None else "fenced"
+        return Code(response[last.start : last.end], last.tag or wanted, how)
     if wanted == "python" and _is_program(response):
         return Code(response, wanted, "bare")
     return Code(None, wanted, "none")
 
 
-def _blocks(text: str) -> list[_Block]:
-    """Return fenced blocks in order; a fence closes with the same mark, at least as long, and nothing after it."""
-    blocks: list[_Block] = []
-    mark, tag, start = "", "", 0
-    for m in _FENCE.finditer(text):
+def fences(text: str, start: int = 0) -> list[Fence]:
+    """Return fenced blocks in order; a fence closes with the same mark, at least as long, and nothing after it.
+
+    `start`: where to begin, outside of any block.
+    """
+    blocks: list[Fence] = []
+    mark, tag, at = "", "", 0
+    for m in _FENCE.finditer(text, start):
         if not mark:
             info = m["info"].strip().split(" ")[0]
-            mark, tag, start = m["mark"], info.strip("{}.").lower(), m.end() + 1
+            mark, tag, at = m["mark"], info.strip("{}.").lower(), m.end() + 1
         elif m["mark"].startswith(mark) and not m["info"].strip():
-            blocks.append(_Block(tag, text[start : m.start()], True))
+            blocks.append(Fence(tag, at, m.start(), min(m.end() + 1, len(text))))
             mark = ""
     if mark:
-        blocks.append(_Block(tag, text[start:], False))
+        blocks.append(Fence(tag, min(at, len(text)), len(text), None))
     return blocks
 
 

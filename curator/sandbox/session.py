@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from curator.sandbox.asserted import Tester
 from curator.sandbox.clock import DISK, JOB, Rules, Watch, job
@@ -35,30 +37,43 @@ def run(keeper: Keeper, task: CodeTask, suite: Suite, rules: Rules) -> list[Test
     return done + [TestVerdict("not_run")] * left
 
 
-def _script(keeper: Keeper, task: CodeTask, case: Case, rules: Rules) -> TestVerdict:
-    """Run the program once with the case's input and compare what it printed."""
-    order = {"setup": task.setup + "\n", "program": task.program, "stdin": case.args}
-    limits = {"memory": rules.memory, "cpu_s": math.ceil(rules.limit_s) + 1, "disk": DISK + 4 * len(case.args)}
+class Ended(NamedTuple):
+    """How one run of a whole program ended: which limit it passed (None: none), exit code, and what it printed."""
+
+    why: str | None
+    code: int
+    out: str
+    err: str
+
+
+def script(keeper: Keeper, order: Mapping[str, str], rules: Rules, most: int) -> Ended:
+    """Run a program once: `order` holds its `setup`, `program` and `stdin`; it may print `most` bytes."""
+    limits = {"memory": rules.memory, "cpu_s": math.ceil(rules.limit_s) + 1, "disk": DISK + 4 * len(order["stdin"])}
     pipes = [os.pipe() for _ in range(2)]
-    with job(order) as work:
+    with job(dict(order)) as work:
         box = keeper.start("script", {1: pipes[0][1], 2: pipes[1][1], JOB: work}, **limits)
     for _, write in pipes:
         os.close(write)
     reads = [r for r, _ in pipes]
-    caps = [len(case.expected.encode("utf-8", "replace")) + OUTPUT, OUTPUT]
     try:
-        why, texts = _collect(reads, caps, Watch([box], rules.limit_s))
+        why, texts = _collect(reads, [most, OUTPUT], Watch([box], rules.limit_s))
         code, cpu = box.end()
     finally:
         box.leave()
         for r in reads:
             os.close(r)
-    if why and why.startswith("printed"):
-        return TestVerdict("incorrect", why)
-    if why or (code == -signal.SIGKILL and cpu >= limits["cpu_s"] - 0.5):
-        return TestVerdict("timeout", why or f"over {rules.limit_s:g} s of CPU time")
-    out, err = (t.decode("utf-8", "replace") for t in texts)
-    return _printed(code, out, err, case.expected)
+    if why is None and code == -signal.SIGKILL and cpu >= limits["cpu_s"] - 0.5:
+        why = f"over {rules.limit_s:g} s of CPU time"
+    return Ended(why, code, *(t.decode("utf-8", "replace") for t in texts))
+
+
+def _script(keeper: Keeper, task: CodeTask, case: Case, rules: Rules) -> TestVerdict:
+    """Run the program once with the case's input and compare what it printed."""
+    order = {"setup": task.setup + "\n", "program": str(task.program), "stdin": case.args}
+    ended = script(keeper, order, rules, len(case.expected.encode("utf-8", "replace")) + OUTPUT)
+    if ended.why:
+        return TestVerdict("incorrect" if ended.why.startswith("printed") else "timeout", ended.why)
+    return _printed(ended.code, ended.out, ended.err, case.expected)
 
 
 def _printed(code: int, out: str, err: str, expected: str) -> TestVerdict:
@@ -84,7 +99,7 @@ def _crash(code: int, last: str) -> TestVerdict:
 
 
 def _collect(reads: list[int], caps: list[int], watch: Watch) -> tuple[str | None, list[bytes]]:
-    """Read until the program has ended, a clock runs out or it printed too much."""
+    """Read until the program has ended, a clock runs out or it printed too much; return what was read."""
     parts: dict[int, list[bytes]] = {r: [] for r in reads}
     room = dict(zip(reads, caps, strict=True))
     done = watch.boxes[0].done
@@ -99,8 +114,9 @@ def _collect(reads: list[int], caps: list[int], watch: Watch) -> tuple[str | Non
                 parts[r].append(chunk)
                 room[r] -= len(chunk)
             elif r == reads[0]:
-                return f"printed over {caps[0]} bytes", []
+                parts[r].append(chunk[: room[r]])
+                return f"printed over {caps[0]} bytes", [b"".join(parts[r]) for r in reads]
         if not (open_ends & set(ready)) and done in ready:
             return None, [b"".join(parts[r]) for r in reads]
         if why := watch.expired():
-            return why, []
+            return why, [b"".join(parts[r]) for r in reads]

@@ -35,17 +35,31 @@ def replay(text: str, log: Iterable[Edit]) -> str:
     return text
 
 
-def inserted(log: Iterable[Edit]) -> list[Range]:
-    """Return the ranges of the edited text that a log put in: what training may mask. In order, not touching."""
-    held: list[Range] = []
+def put_in(log: Iterable[Edit]) -> list[Edit]:
+    """Return the parts of the edited text that a log put in, in order: where they stand in it, and their text."""
+    held: list[Edit] = []
     for e in log:
         moved = len(e.text) - (e.end - e.start)
-        after: list[Range] = []
-        for a, b in held:
-            after += [(a, min(b, e.start))] if a < e.start else []
-            after += [(max(a, e.end) + moved, b + moved)] if b > e.end else []
-        held = [*after, (e.start, e.start + len(e.text))] if e.text else after
-    return _joined(held)
+        before = [part(p, p.start, min(p.end, e.start)) for p in held if p.start < e.start]
+        after = [part(p, max(p.start, e.end), p.end) for p in held if p.end > e.end]
+        held = [*before, *(shifted(p, moved) for p in after)]
+        held += [Edit(e.start, e.start + len(e.text), e.kind, e.text)] if e.text else []
+    return sorted(held)
+
+
+def part(put: Edit, start: int, end: int) -> Edit:
+    """Return the piece of a part that lies in `start..end` of its text."""
+    return Edit(start, end, put.kind, put.text[start - put.start : end - put.start])
+
+
+def shifted(put: Edit, by: int) -> Edit:
+    """Return a part that stands `by` characters further on."""
+    return put._replace(start=put.start + by, end=put.end + by)
+
+
+def inserted(log: Iterable[Edit]) -> list[Range]:
+    """Return the ranges of the edited text that a log put in. In order, not touching."""
+    return _joined([(p.start, p.end) for p in put_in(log)])
 
 
 def _joined(ranges: list[Range]) -> list[Range]:

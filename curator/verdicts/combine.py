@@ -41,5 +41,7 @@ def combined(rule: Rule, said: Sequence[Outcome]) -> Outcome:
 
 
 def _said(o: Outcome) -> str:
+    """What a verifier said; a number on a scale of its own is told, because `score` holds only that of the decider."""
     why = f" ({o.detail})" if o.detail else ""
-    return f"{o.verifier} said {o.verdict}{why}"
+    number = f" {o.score:.3g}" if o.score is not None and o.scale not in (None, "0-1") else ""
+    return f"{o.verifier} said {o.verdict}{number}{why}"

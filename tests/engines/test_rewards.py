@@ -120,6 +120,30 @@ def test_a_kept_reward_is_not_read_again(folder, tmp_path):
         assert again.inner._net is None, "the model was not even loaded"
 
 
+def no(messages, sample_idx, prefix):
+    return "no"
+
+
+def test_judge_and_reward_model_in_one_step_of_a_run(folder, tmp_path):
+    """A page with both engines: the judge says no, so the real reward model is read, and its number decides."""
+    import json
+
+    import curator as cu
+
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"problem": PROBLEM.content, "answer": "8", "trace": TEXTS[1]}))
+    judge = cu.engine("replay", alias="judge", function=f"{__name__}:no")
+    model = cu.engine("reward", alias="rm", model=str(folder))
+    made = cu.read(path=str(tmp_path / "rows.jsonl")) | cu.verify(
+        kind=["math", "judge", "reward"], engine=judge, reward_engine=model, reward_threshold=-1e9
+    )
+    assert [str(p) for p in made.check()] == []
+    (row,) = made.run(tmp_path / "run", workers=0, progress=False).table().to_arrow_table().to_pylist()
+    assert (row["verdict"], row["score_scale"]) == ("correct", "logit")
+    assert row["score"] == pytest.approx(by_hand(folder, TALKS[1])[0][0], abs=1e-4)
+    assert "math/" in row["verdict_detail"]
+    assert "judge/1" in row["verdict_detail"]
+
+
 def test_capabilities_and_settings():
     for kind in ("reward", "vllm_reward"):
         assert REWARDS in capabilities_of(kind, {})

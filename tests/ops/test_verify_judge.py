@@ -195,6 +195,37 @@ def test_a_reward_model_that_fails_is_an_error():
     assert "900 tokens" in out["verdict_detail"].to_pylist()[0]
 
 
+BOTH = {"kind": ["math", "judge", "reward"], "reward_threshold": 4.0}
+
+
+def test_judge_and_reward_model_in_one_list_are_each_asked_what_the_others_left_open():
+    judge, model = Scripted(opinion), Rewarding(lambda m: Reward({"reward": float(len(m[1].content))}))
+    given = table([(r"\boxed{4}", "4"), (r"\boxed{\text{one half}}", "0.5"), (r"\boxed{5}", "4"), ("77", "4")])
+    out = run(judge, given, reward_engine=model, **BOTH)
+    assert [r.key for r in judge.requests] == ["r1", "r2", "r3"]
+    assert [m[1].content for m in model.seen] == [r"\boxed{5}", "77"]  # what neither called correct
+    assert told(out, "verdict", "score", "score_scale") == [
+        ("correct", 1.0, "0-1"), ("correct", 1.0, "0-1"), ("correct", 9.0, "logit"), ("incorrect", 2.0, "logit")
+    ]  # fmt: skip
+    assert [v.partition("/")[0] for v in out["verifier"].to_pylist()] == ["math", "judge", "reward", "reward"]
+
+
+def test_all_three_must_agree_and_a_reward_that_says_no_is_told_with_its_number():
+    judge, model = Scripted(lambda r, i: "yes"), Rewarding(lambda m: Reward({"reward": 3.5}))
+    out = run(judge, table([(r"\boxed{4}", "4"), (r"\boxed{5}", "4")]), reward_engine=model, combine="all", **BOTH)
+    assert out["verdict"].to_pylist() == ["incorrect", "incorrect"]
+    assert len(model.seen) == len(judge.requests) == 1, "the rules call the other wrong already"
+    turned = {"kind": ["reward", "judge"], "reward_threshold": 4.0}
+    rescued = run(judge, table([(r"\boxed{5}", "4")]), reward_engine=model, **turned)
+    assert told(rescued, "verdict", "verdict_detail") == [("correct", "reward/1:scripted@1 said incorrect 3.5")]
+
+
+def test_a_reward_model_that_fails_beside_a_judge_leaves_the_row_open():
+    judge, model = Scripted(lambda r, i: "no"), Rewarding(lambda m: Reward({}, 0, "503"))
+    out = run(judge, table([(r"\boxed{5}", "4")]), reward_engine=model, **BOTH)
+    assert told(out, "verdict", "correct") == [("error", None)]
+
+
 @pytest.mark.parametrize(
     ("settings", "kind", "wanted"),
     [
@@ -202,10 +233,12 @@ def test_a_reward_model_that_fails_is_an_error():
         ({"kind": "judge", "engine": "e"}, "model", {"generate"}),
         ({"kind": ["math", "judge"], "engine": "e"}, "model", {"generate"}),
         ({"kind": "reward", "engine": "e"}, "model", {"rewards"}),
+        ({"kind": ["judge", "reward"], "engine": "e", "reward_engine": "r", "reward_threshold": 0.0}, "model",
+         {"engine": {"generate"}, "reward_engine": {"rewards"}}),
         ({"kind": "consensus"}, "table", {"generate"}),
         ({"kind": ["math", "choice"]}, "row", {"generate"}),
     ],
-)
+)  # fmt: skip
 def test_kind_and_wants_follow_the_settings(settings, kind, wanted):
     step = Step("verify", find("verify"), settings)
     assert step.kind == kind

@@ -24,7 +24,12 @@ JUDGE = {"kind": "judge", "engine": object()}
         ({"kind": []}, r"kind is \[\]; name each kind once"),
         ({"kind": ["math", "math"]}, "name each kind once"),
         ({"kind": ["math", "consensus"]}, "kind consensus stands alone"),
-        ({"kind": ["judge", "reward"], "engine": object()}, "judge and reward ask different engines"),
+        ({"kind": ["judge", "reward"], "engine": object()}, "engine is the judge, add reward_engine: ALIAS"),
+        ({"kind": ["judge", "reward"], "engine": object(), "reward_engine": object()}, "set reward_threshold"),
+        ({**JUDGE, "reward_engine": object()}, r"are for \[judge, reward\]; a reward alone takes engine"),
+        ({**JUDGE, "reward_threshold": 1.0}, r"are for \[judge, reward\]"),
+        ({"kind": ["judge", "reward"], "engine": object(), "reward_engine": object(), "reward_threshold": 0.0,
+          "threshold": 1.0}, "threshold cuts a judge's number"),
         ({**JUDGE, "template": "same_answr"}, "no template 'same_answr'; did you mean 'same_answer'"),
         ({**JUDGE, "template": "is it good?"}, "template quotes nothing of the row"),
         ({**JUDGE, "both_orders": True, "template": "{problem} {answer}"}, "both_orders swaps"),
@@ -99,10 +104,12 @@ def test_pages_that_are_right(told, settings):
         ("{kind: constraints}", "page.yaml:5: verify: needs column 'constraints'"),
         ("{kind: choice, choices: options}", "page.yaml:5: verify: needs column 'options'"),
         ("{kind: reward, engine: teacher}", "page.yaml:5: verify wants an engine with rewards"),
+        ("{kind: [judge, reward], engine: teacher, reward_engine: teacher, reward_threshold: 0.0}",
+         "page.yaml:5: verify wants an engine with rewards"),
         ("{kind: judge, engine: teacher, template: 'x {rubric}'}", "page.yaml:5: verify: needs column 'rubric'"),
         ("{kind: consensus, by: problems}", "page.yaml:5: verify: needs column 'problems'"),
     ],
-)
+)  # fmt: skip
 def test_pages_that_are_wrong(told, settings, message):
     (found,) = told(settings)
     assert found.startswith(message), found

@@ -1,6 +1,7 @@
 """Recorded answers for every published page: what its engines would say, right and wrong by the sample's number.
 
 Long traces change their mind twice; a prefix is continued to the right answer; solutions in steps go wrong at step 2.
+Where code may be written, sample 0 calculates by hand first and sample 1 works the program's result out again.
 """
 
 from __future__ import annotations
@@ -28,9 +29,22 @@ def answer(messages, sample_idx, prefix):
         return f"The answer is {right}."
     if prefix.endswith("3 = 6.\n\n"):
         return f"Done.\n</think>\n\nThe answer is {right}."
+    if prefix.endswith("```python\n"):
+        return "x = 1 + 1\nprint(x)\n```\n"
+    if prefix.endswith("programs.\n\n") and sample_idx % 2:
+        return "```python\nprint(3)\n```\n"
+    if prefix.endswith("```output\n3\n```\n"):
+        return f"Is it so? 1 + 2 = 3.\nIt is.\n</think>\n\nThe answer is {right}."
+    if prefix.endswith(("```output\n2\n```\n", "again by hand.\n")):
+        return f"So be it.\n</think>\n\nThe answer is {right}."
     if prefix:
         return f"{ARITHMETIC}\n</think>\n\nThe answer is {right}."
     return f"<think>\n{LONG}\n</think>\n\nThe answer is {wrong if sample_idx % 2 else right}."
+
+
+def score(messages, text):
+    """A log-probability a character: what is said twice is easier."""
+    return [-2.0 if c.isupper() else -0.5 - (i % 7) / 10 for i, c in enumerate(text)]
 
 
 def _in_steps(prefix, sample_idx, right, wrong):

@@ -13,6 +13,7 @@ from curator.check import check_file, load
 from curator.pipeline import EngineSpec, Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
+REPLAY = {"function": "pages_answers:answer", "score": "pages_answers:score"}
 PAGES = sorted((ROOT / "pipelines").rglob("*.y*ml"))
 REPLAYED = [p for p in PAGES if p.stem not in SMALL]  # the others want wrong answers or likelihoods
 RECIPES = sorted((ROOT / "recipes").rglob("*.py"))
@@ -55,7 +56,7 @@ def test_a_page_is_named_like_its_file(page):
 
 def rehearsed(pipeline: Pipeline) -> Pipeline:
     """The pipeline with every engine replaced by one that answers at once."""
-    engines = {a: EngineSpec(a, "replay", {"function": "pages_answers:answer"}) for a in pipeline.engines}
+    engines = {a: EngineSpec(a, "replay", REPLAY) for a in pipeline.engines}
     return dataclasses.replace(pipeline, engines=engines)
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from curator import prompts
 from curator.check import load
 from curator.pipeline import EngineSpec
-from curator.spans.edits import Edit, inserted
+from curator.sandbox.judge import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
+REPLAY = {"function": "pages_answers:answer", "score": "pages_answers:score"}
+
+
+isolated = pytest.mark.skipif(refusal() is not None, reason=f"no isolation here: {refusal()}")
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +27,7 @@ def _at_root(monkeypatch):
 
 def run(name, tmp_path, limit=8):
     pipeline = load(f"pipelines/{name}.yaml")
-    engines = {a: EngineSpec(a, "replay", {"function": "pages_answers:answer"}) for a in pipeline.engines}
+    engines = {a: EngineSpec(a, "replay", REPLAY) for a in pipeline.engines}
     return dataclasses.replace(pipeline, engines=engines).run(
         tmp_path / "run", workers=0, progress=False, limit=limit, store=tmp_path / "store"
     )
@@ -83,6 +89,10 @@ def test_thinkdial_has_three_modes(tmp_path):
 
 def test_skip_thinking_leaves_one_chunk_out(tmp_path):
     done = run("skip-thinking", tmp_path)
+    for r in rows(done, "chunk"):
+        assert r["n_spans"] == 4
+        assert r["chunk_loss"] < r["chunk_loss_average"]
+        assert [s["end"] for s in r["spans"][:-1]] == [s["start"] for s in r["spans"][1:]]
     for r in rows(done):
         (edit,) = r["edit_log"]
         assert edit["text"] == ""
@@ -98,16 +108,58 @@ def test_long_short_values_thoughts(tmp_path):
         assert r["marked"].count("[shorten] ") == 3
 
 
-@pytest.mark.parametrize("name", ["start", "cort"])
-def test_hints_are_in_the_trace_and_known(name, tmp_path):
-    found = rows(run(name, tmp_path))
+def parts(row, *kinds):
+    return [p["text"] for p in row["inserted"] if p["kind"] in kinds]
+
+
+def not_trained(done):
+    """What training with axolotl does not learn, by row."""
+    found = {}
+    for r in pq.read_table(done.folder / "out/data").to_pylist():
+        message = r["messages"][-1]
+        kept = [(d["begin_offset"], d["end_offset"] + 1) for d in message["train_detail"] if not d["train"]]
+        found[r["row_id"]] = [message["content"][a:b] for a, b in kept]
+    return found
+
+
+@isolated
+def test_start_runs_the_code_behind_its_hints(tmp_path):
+    done = run("start", tmp_path, 24)
+    looped, found = rows(done, "tool_loop"), rows(done)
+    assert {r["budget"] for r in looped} == {0, 1, 2, 3}
+    for r in looped:  # a budget of 0 loses no row
+        assert (r["exit_reason"] == "no_budget") == (r["budget"] == 0)
     assert found
+    masked = not_trained(done)
     for r in found:
-        ((a, b),) = inserted([Edit.of(e) for e in r["edit_log"]])
-        hint = r["hinted"][a:b]
+        (hint,) = parts(r, "keep")
         assert hint.endswith("```python\n")
-        assert r["trace"].removeprefix("<think>\n").startswith(r["hinted"].removeprefix("<think>\n"))
-        assert r["correct"]
+        assert r["trace"].startswith(r["hinted"])
+        assert "print(x)\n```\n```output\n2\n```\n" in r["trace"]
+        assert r["n_calls"] == 1
+        told = [prompts.NO_MORE_RUNS] if r["budget"] == 1 else []
+        assert masked[r["row_id"]] == [hint, "```output\n2\n```\n", *told]
+
+
+@isolated
+def test_cort_hints_where_it_calculates_by_hand_or_doubts_a_result(tmp_path):
+    done = run("cort", tmp_path)
+    looped = rows(done, "tool_loop-2")
+    late = [r for r in looped if "tedious" in r["hint"]]
+    doubting = [r for r in looped if "no need" in r["hint"]]
+    assert len(late) == len(doubting) == 8
+    for r in late:
+        assert r["hinted"].endswith("3 + 3 = 6.\n\n" + r["hint"] + "\n") or "3 + 3 = 6." in r["hinted"]
+        assert parts(r, "output") == ["```output\n2\n```\n"]
+    for r in doubting:
+        assert "Is it so? 1 + 2 = 3.\n\n" + r["hint"] in r["trace"]
+        assert parts(r, "output") == ["```output\n3\n```\n"]  # of the first loop, known through segment and splice
+    masked = not_trained(done)
+    for r in rows(done):
+        text = "".join(masked[r["row_id"]])
+        assert "I will solve this with several short Python programs." in text
+        assert r["hint"] in text
+        assert all(p in text for p in parts(r, "output"))
 
 
 def test_deepcritic_finds_the_first_wrong_step(tmp_path):

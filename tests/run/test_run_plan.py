@@ -1,11 +1,13 @@
 import pytest
 from run_stand_ins import chain, step
 
+import curator as cu
 from curator.errors import InputError
 from curator.run.local import run
 from curator.run.plan import plan, sample
 from curator.run.preview import preview
 from curator.run.rehearsal import LONG
+from curator.sandbox.judge import refusal
 
 
 def pipeline(tmp_path, count=400, n=2, **source):
@@ -87,7 +89,6 @@ def test_a_preview_shows_filled_prompts_and_rows_and_writes_nothing(tmp_path):
 
 def test_a_plan_of_a_search_counts_every_rollout_of_every_thought(tmp_path):
     """Rehearsed traces change their mind, and rehearsed rollouts are never better: the most a search can ask."""
-    import curator as cu
     from curator.run.rehearsal import THOUGHTS
 
     teacher = cu.engine("pocket", alias="teacher")
@@ -95,3 +96,15 @@ def test_a_plan_of_a_search_counts_every_rollout_of_every_thought(tmp_path):
     steps = {s.step: s for s in plan(search, tmp_path / "r", store=tmp_path / "store").steps}
     assert steps["generate"].requests == 6
     assert steps["retro_search"].requests == 6 * 2 * (THOUGHTS - 1)
+
+
+@pytest.mark.skipif(refusal() is not None, reason=f"no isolation here: {refusal()}")
+@pytest.mark.parametrize("prefix", ["", "<think>\n", "<think>\nI add.\n```python\n"])
+def test_a_tool_loop_is_planned_with_all_the_runs_it_may_have(tmp_path, prefix):
+    teacher = cu.engine("replay", alias="teacher", function="run_stand_ins:reply")
+    loop = cu.read(path="builtin:pocket", n=6) | cu.tool_loop(
+        engine=teacher, n=2, prefix=prefix, budget=3, max_tokens=1000
+    )
+    steps = {s.step: s for s in plan(loop, tmp_path / "r", store=tmp_path / "store").steps}
+    assert steps["tool_loop"].requests == 6 * 2 * (3 + 1)
+    assert steps["tool_loop"].tokens_out == pytest.approx(6 * 2 * 1000, rel=0.05)
