@@ -126,11 +126,12 @@ def _wanted(layout: Layout) -> set[str]:
 
 
 def holds_inserted(view: View) -> bool:
-    """Return whether some row holds text that no model wrote, or may."""
+    """Return whether some row holds text that no model wrote, or may; think tags and white space are none."""
     named = [n for n in PARTS if n in view.schema.names and _of_parts(view.schema.field(n).type)]
     if not named:
         return False
-    some = " or ".join(f"len({n}) > 0" for n in named)
+    blank = "regexp_replace(p['text'], '</?think>|\\s', '', 'g') = ''"
+    some = " or ".join(f"len(list_filter({n}, lambda p: not ({blank}))) > 0" for n in named)
     return bool(view.con.execute(f"select count(*) from (select 1 from rows where {some} limit 1)").fetchall()[0][0])
 
 

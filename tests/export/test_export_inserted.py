@@ -107,7 +107,9 @@ def test_tags_and_white_space_are_no_text(tmp_path):
     close = part("\n</think>\n\n", "keep")
     line = {"start": 22, "end": 23, "kind": "insert", "text": TRACE[22]}
     assert line["text"] == "\n"
-    assert len(read(written(tmp_path / "d", table(ran(inserted=[head, line, close])), to="trl"))) == 1
+    out = written(tmp_path / "d", table(ran(inserted=[head, line, close])), to=["trl", "axolotl"])
+    assert len(read(out)) == 1
+    assert "split_thinking: true" in (out / "axolotl.yaml").read_text()  # nothing to mask, so nothing changes
 
 
 def test_a_part_is_cut_where_the_thinking_ends(tmp_path):
