@@ -2,7 +2,7 @@
 
 An operator is a factory: a function with keyword settings that returns the function which does the work.
 The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
-inner function sees only rows. Five kinds, by what the inner function gets; an operator whose settings decide that
+inner function sees only rows. Six kinds, by what the inner function gets; an operator whose settings decide that
 (`verify` with a judge asks an engine, without one it need not) gives its kind as a function of them:
 
 | kind | inner function | runs |
@@ -12,6 +12,7 @@ inner function sees only rows. Five kinds, by what the inner function gets; an o
 | model | `async (pa.Table) -> pa.Table or Result` | per shard, in the event loop, engines handed in |
 | table | `(View) -> Split` | on the whole relation, SQL in DuckDB |
 | sink | `(View, Sink) -> None` | last, writes files through the sink |
+| loop | `(View) -> bool` | says after each round of its steps whether there is to be no other |
 
 `@operator` registers the factory and returns it unchanged.
 """
@@ -38,7 +39,7 @@ from curator.errors import CheckError
 if TYPE_CHECKING:  # 0.1 s that `check` and `ops` need not pay
     import duckdb
 
-Kind = Literal["source", "row", "model", "table", "sink"]
+Kind = Literal["source", "row", "model", "table", "sink", "loop"]
 Effect = Literal["marks", "keeps", "makes", "shapes"]
 Settings = Mapping[str, Any]
 Names = tuple[str, ...]
@@ -108,16 +109,24 @@ class Sink(Protocol):
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
 
 
+class Steps:
+    """The type of a setting that holds steps: the body of a loop. The factory gets their labels and need not look."""
+
+
 RowFn = Callable[[pa.Table], pa.Table | Result]
 ModelFn = Callable[[pa.Table], Awaitable[pa.Table | Result]]
 TableFn = Callable[[View], Split]
 SourceFn = Callable[[], Iterator[Result]]
 SinkFn = Callable[[View, Sink], None]
+LoopFn = Callable[[View], bool]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of an operator, read off its signature and docstring. `many`: it takes several engines."""
+    """One setting of an operator, read off its signature and docstring.
+
+    `many`: it takes several engines. `is_body`: it holds steps.
+    """
 
     name: str
     type: Any
@@ -126,6 +135,7 @@ class Setting:
     doc: str
     is_engine: bool
     many: bool = False
+    is_body: bool = False
 
 
 def _nothing(_settings: Settings) -> Names:
@@ -175,7 +185,8 @@ class Op:
             required = p.default is inspect.Parameter.empty
             default = None if required else p.default
             many = engine and any(typing.get_origin(kind) is tuple for kind in typing.get_args(hint))
-            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine, many))
+            told = docs.get(p.name, "")
+            found.append(Setting(p.name, hint, default, required, told, engine, many, hint is Steps))
         return tuple(found)
 
 

@@ -10,16 +10,19 @@ same chain always gives the same pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from curator.errors import CheckError
-from curator.near import hint
+from curator.near import hint, shown
 from curator.op import Kind, Op, find, known_names
 
 UNNAMED = "pipeline"
+STATE = "${state}"  # in the steps of a loop: the path of its state, as it was when the round began
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,14 @@ class Problem:
 
 @dataclass
 class Gaps:
-    """What of a page could not be built: labels with wrong settings, positions of steps before which one is missing."""
+    """What of a page could not be built: labels with wrong settings, positions of steps before which one is missing.
+
+    `inner`: the same of the body of a loop, by the loop's label.
+    """
 
     broken: set[str] = field(default_factory=set)
     unknown: set[int] = field(default_factory=set)
+    inner: dict[str, Gaps] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class EngineSpec:
 class Step:
     """One step: an operator and the settings as written. `label` is unique in the pipeline (`generate-2`).
 
-    Two steps are equal when they do the same, wherever they were written.
+    `body`: the steps of a loop, with labels that are unique in it. Two steps are equal when they do the same, wherever
+    they were written.
     """
 
     label: str
@@ -80,12 +88,14 @@ class Step:
     settings: Mapping[str, Any] = field(default_factory=dict)
     where: Where = field(default=Where(), compare=False)
     lines: Mapping[str, Where] = field(default_factory=dict, compare=False, repr=False)
+    body: tuple[Step, ...] = ()
 
     @property
     def bound(self) -> dict[str, Any]:
-        """Settings with the defaults filled in; engine settings hold the alias."""
+        """Settings with the defaults filled in; engine settings hold the alias, the body of a loop its labels."""
         defaults = {s.name: s.default for s in self.op.settings if not s.required}
-        return {**defaults, **self.settings}
+        labels = {s.name: tuple(inner.label for inner in self.body) for s in self.op.settings if s.is_body}
+        return {**defaults, **self.settings, **labels}
 
     @property
     def kind(self) -> Kind:
@@ -94,12 +104,17 @@ class Step:
 
     @property
     def engines(self) -> dict[str, str]:
-        """Engine setting -> alias, for the engine settings that are set; `engine[1]` where one takes several."""
+        """Engine setting -> alias, for the engine settings that are set; `engine[1]` where one takes several.
+
+        Of a loop, those of its steps: `generate.engine`.
+        """
         found: dict[str, str] = {}
         bound = self.bound
         for name in (s.name for s in self.op.settings if s.is_engine and bound.get(s.name) is not None):
             several = bound[name]
             found |= {name: several} if isinstance(several, str) else {f"{name}[{i}]": a for i, a in enumerate(several)}
+        for inner in self.body:
+            found |= {f"{inner.label}.{name}": alias for name, alias in inner.engines.items()}
         return found
 
     def with_engines(self, settings: Mapping[str, Any], of: Callable[[str], Any]) -> dict[str, Any]:
@@ -180,7 +195,7 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     Args:
         verb: a built-in name, the name of an entry point, or `module:function`.
         first: at most one value, for the first setting of the operator.
-        settings: settings by name; an engine setting takes an `EngineSpec` or an alias.
+        settings: settings by name; an engine setting takes an `EngineSpec` or an alias, the body of a loop a pipeline.
 
     Raises:
         CheckError: no such operator, or a setting is unknown, missing or of the wrong type.
@@ -191,7 +206,11 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     if first:
         settings = {**_by_position(op, first, settings), **settings}
     specs: dict[str, EngineSpec] = {}
+    body: tuple[Step, ...] = ()
     for setting in op.settings:
+        if setting.is_body and setting.name in settings:
+            inner = _inner(op, settings[setting.name])
+            body, specs = inner.steps, dict(inner.engines)
         value = settings.get(setting.name) if setting.is_engine else None
         if isinstance(value, list | tuple):
             settings[setting.name] = aliases = list(value)
@@ -203,7 +222,23 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     if faults:
         msg = "\n".join(fault.message for fault in faults)
         raise CheckError(msg)
-    return Pipeline(steps=(Step(op.name, op, bound),), engines=specs)
+    return Pipeline(steps=(Step(op.name, op, bound, body=body),), engines=specs)
+
+
+def _inner(op: Op, steps: Any) -> Pipeline:
+    """Return the steps of a loop as one pipeline, from a pipeline or a list of them. Raises CheckError."""
+    several = steps if isinstance(steps, list | tuple) else [steps]
+    if not several or not all(isinstance(one, Pipeline) and one.steps for one in several):
+        msg = f"{op.name}: steps wants steps, such as cu.generate(...) | cu.verify(), got {shown(steps)}"
+        raise CheckError(msg)
+    return reduce(or_, several)
+
+
+def every(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield every step, and before a loop the steps of its body under the label `loop.generate`."""
+    for one in steps:
+        yield from (replace(inner, label=f"{one.label}.{inner.label}") for inner in one.body)
+        yield one
 
 
 def _with_engine(specs: dict[str, EngineSpec], given: Any) -> tuple[dict[str, EngineSpec], Any]:
@@ -297,4 +332,5 @@ def _free_alias(spec: EngineSpec, taken: Mapping[str, EngineSpec]) -> str:
 def _with_aliases(one: Step, renamed: Mapping[str, str]) -> Step:
     if not any(renamed.get(alias, alias) != alias for alias in one.engines.values()):
         return one
-    return replace(one, settings=one.with_engines(one.settings, lambda alias: renamed.get(alias, alias)))
+    settings = one.with_engines(one.settings, lambda alias: renamed.get(alias, alias))
+    return replace(one, settings=settings, body=tuple(_with_aliases(inner, renamed) for inner in one.body))

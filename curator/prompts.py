@@ -124,6 +124,12 @@ QUOTE_UNITS = (
     "Reasoning:\n{text}"
 )
 
+# `construct: {kind: saturn}`: our own words for SATURN's task; the answer is a bit a letter.
+SATURN = (
+    "Find truth values for the letters {letters} that make this formula true:\n\n{formula}\n\n"
+    "Reply with one bit a letter, in that order, 1 for true and 0 for false: {k} bits without spaces."
+)
+
 
 def fill(template: str, **fields: str) -> str:
     """Return `template` with each `{name}` in `fields` replaced, in one pass; other braces stay as they are."""
