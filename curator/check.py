@@ -93,9 +93,9 @@ def _check_order(pipeline: Pipeline, gaps: Gaps) -> list[Problem]:
             )
     if not steps and pipeline.where.file == "<python>":
         problems.append(Problem(pipeline.where, "the pipeline has no steps"))
-    for loop, step in ((loop, step) for loop in steps for step in loop.body):
-        if step.kind in NOT_INSIDE:
-            problems.append(Problem(step.where, f"{loop.label}.{step.label}: {NOT_INSIDE[step.kind]}"))
+    for outer in steps:
+        for step in (s for s in outer.body if s.kind in NOT_INSIDE):
+            problems.append(Problem(step.where, f"{outer.label}.{step.label}: {NOT_INSIDE[step.kind]}"))
     return problems
 
 

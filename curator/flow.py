@@ -14,6 +14,7 @@ An operator from elsewhere carries them as attributes of its factory.
 
 from __future__ import annotations
 
+import glob
 import re
 import sys
 import tempfile
@@ -92,12 +93,11 @@ def _rounds(pipeline: Pipeline, loop: Step, now: Columns, gaps: Gaps, problems: 
     begin = now.plus({"round": rows.COLUMNS["round"].type})
     for head in (f"{loop.label}.", f"{loop.label}, from the second round on: "):
         found: list[Problem] = []
-        after = begin
-        with standing_in(begin) as path:
-            body = tuple(with_state(step, path) for step in loop.body)
-            for _, after in _walk(pipeline, body, begin, gaps, found, head):
-                pass
-        found = [replace(p, message=p.message.replace(str(path), STATE)) for p in found]
+        with standing_in(begin) as folder:
+            body = tuple(with_state(step, folder) for step in loop.body)
+            walked = [columns for _, columns in _walk(pipeline, body, begin, gaps, found, head)]
+            after = walked[-1] if walked else begin
+        found = [replace(p, message=p.message.replace(state_path(folder), STATE)) for p in found]
         problems += [p for p in found if begin.complete or STATE not in p.message]
         state = _joined(loop, begin, after, problems)
         if found or state.types == begin.types:
@@ -126,22 +126,28 @@ def _joined(loop: Step, begin: Columns, after: Columns, problems: list[Problem])
 
 @contextmanager
 def standing_in(columns: Columns) -> Iterator[Path]:
-    """Give a folder that stands for the state of a loop while there is none: Parquet of these columns, without rows."""
+    """Give a folder that stands for the state of a loop while there is none: these columns without rows."""
     with tempfile.TemporaryDirectory(prefix="state-") as folder:
         path = Path(folder) / "state"
         path.mkdir()
-        import pyarrow.parquet as pq  # and no empty table: to make any array, pyarrow imports pandas where it is (0.5 s)
+        import pyarrow.parquet as pq  # no empty table: to make any array, pyarrow imports pandas where it is (0.5 s)
 
         pq.ParquetWriter(path / "part-00000.parquet", pa.schema(list(columns.schema.items()))).close()
         yield path
 
 
-def with_state(step: Step, path: Path) -> Step:
-    """Return a step of a loop with `path` in the place of `${state}` in its settings."""
+def state_path(folder: Path) -> str:
+    """Return what `${state}` stands for: the shards in the folder of a state, which holds its receipt as well."""
+    return f"{glob.escape(str(folder))}/part-*.parquet"
+
+
+def with_state(step: Step, folder: Path) -> Step:
+    """Return a step of a loop with the path of the state in the place of `${state}` in its settings."""
+    path = state_path(folder)
 
     def put(value: Any) -> Any:
         if isinstance(value, str):
-            return value.replace(STATE, str(path))
+            return value.replace(STATE, path)
         if isinstance(value, Mapping):
             return {k: put(v) for k, v in value.items()}
         return type(value)(put(v) for v in value) if isinstance(value, list | tuple) else value

@@ -45,7 +45,7 @@ COLUMNS: dict[str, Column] = {
     "temperature": Column(pa.float64(), "sampling temperature the trace was drawn at"),
     # loop and propose
     "round": Column(pa.int32(), "round of the loop that made the row, from 1; 0 where it entered the loop"),
-    "parent_ids": Column(pa.list_(pa.string()), "row_ids of all the rows this one was made from, where there are several"),
+    "parent_ids": Column(pa.list_(pa.string()), "row_ids of the rows this one was made from, where there are several"),
     "draw_idx": Column(pa.int32(), "number of the draw that made the row, from 0"),
     # verdict
     "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),

@@ -1,8 +1,8 @@
 """YAML in and out: one page, every value with its line.
 
 Read as YAML 1.2: `yes`, `no` and `on` are text, `1e-5` is a number. `${NAME}` and `${NAME:-default}` are filled from
-the environment (`$${` is a plain `${`); in the steps of a loop `${state}` is left for the runner. Nothing is judged here
-beyond the page's own shape: `curator.check` does that.
+the environment (`$${` is a plain `${`); in the steps of a loop `${state}` is left for the runner. Nothing is judged
+here beyond the page's own shape: `curator.check` does that.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _checked(owner: str, settings: Mapping[str, Any], *, inside: bool = False) -
 
 
 def _escaped(value: Any, *, inside: bool = False) -> Any:
-    """Return `value` with every `${` written as `$${`, so that reading gives it back; in a loop, `${state}` as it is."""
+    """Return `value` with every `${` written as `$${`, so that reading gives it back; `${state}` in a loop stays."""
     if isinstance(value, str):
         text = value.replace("${", "$${")
         return text.replace(f"${STATE}", STATE) if inside else text

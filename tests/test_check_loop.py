@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,8 +115,8 @@ def test_the_state_only_stands_in_a_loop(told):
 
 
 def test_the_state_has_the_columns_of_the_round(told):
-    page = "  - loop: {rounds: 1, steps: [{decontaminate: {against: {path: '${state}', columns: {problem: nonsense}}}}]}\n"
-    found = told(page)
+    against = "{path: '${state}', columns: {problem: nonsense}}"
+    found = told(f"  - loop: {{rounds: 1, steps: [{{decontaminate: {{against: {against}}}}}]}}\n")
     assert found == [] or "${state}" in found[0]  # the reference set is only opened by the run
 
 

@@ -1,4 +1,4 @@
-"""SATURN: the generator against the published levels, the counter and the checker against each other and the fixtures."""
+"""SATURN: the generator against the published levels, counter and checker against each other and the fixtures."""
 
 import json
 import math
@@ -55,10 +55,12 @@ def test_counting():
         assert solutions(case["clauses"], case["k"]) == case["solutions"]
 
 
-@given(st.integers(1, 7).flatmap(lambda k: st.tuples(
-    st.just(k),
-    st.lists(st.lists(st.integers(1, k).flatmap(lambda v: st.sampled_from([v, -v])), min_size=1, max_size=4), max_size=8),
-)))  # fmt: skip
+def clauses_of(k):
+    literal = st.integers(1, k).flatmap(lambda v: st.sampled_from([v, -v]))
+    return st.tuples(st.just(k), st.lists(st.lists(literal, min_size=1, max_size=4), max_size=8))
+
+
+@given(st.integers(1, 7).flatmap(clauses_of))
 def test_the_counter_finds_what_the_checker_accepts(found):
     k, clauses = found
     right = ["".join(bits) for bits in product("01", repeat=k) if holds(clauses, "".join(bits))]

@@ -1,4 +1,4 @@
-"""Seeded draws without replacement: each is a function of the seed, its number and the pool, and of no order of rows."""
+"""Seeded draws without replacement: each a function of the seed, its number and the pool, and of no order of rows."""
 
 from __future__ import annotations
 

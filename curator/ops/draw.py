@@ -69,11 +69,11 @@ def draw(
     """Make `n` new rows, each of `k` different items of the pool: few-shots to show, concepts or skills to combine.
 
     The pool is the column `of`: the texts of the rows, or, where it holds lists, what stands in the lists. Items that
-    are equal when normalised (case, white space) are one. Draw number i is a function of the seed, i and the pool, so
-    it depends on no order of rows or shards. Where the pool has fewer than `k` items a draw has all of them.
+    are equal when normalised (case, white space) are one. Draw number i is a function of the seed, i and the pool,
+    and so of no order of rows or shards. Where the pool has fewer than `k` items a draw has all of them.
 
-    A new row has the column `into`, its own `row_id`, and `parent_ids`, the rows its items are from; the old columns are
-    not in it. (SMP `choose_k` of the specification. Prismatic Synthesis draws 5 few-shots with weights by level,
+    A new row has the column `into`, its own `row_id`, and `parent_ids`, the rows its items are from; it has none of the
+    old columns. (SMP `choose_k` of the specification. Prismatic Synthesis draws 5 few-shots with weights by level,
     Instruct-SkillMix 2 skills, PromptCoT 5 linked concepts.)
 
     Args:

@@ -22,7 +22,7 @@ ADDS = (
 )  # fmt: skip
 REASONS = {
     "null_field": "a column that the prompt names is null in this row",
-    "nothing_proposed": "no reply of the row is a problem; the evidence says why: failed, length, empty, no_match, same",
+    "nothing_proposed": "no reply is a problem; the evidence says why: failed, length, empty, no_match, same",
 }
 
 
@@ -62,9 +62,9 @@ def propose(
     """Ask a model for a new problem for each row, usually one of `draw`: its reply becomes the `problem` of a new row.
 
     The new row has `row_id` "<row_id>/<i>", which is its `problem_id` too, and keeps the columns of the row it was made
-    from (`examples`, `parent_ids`). Thinking is cut off. A reply that is cut short, empty, one of the examples itself or
-    does not match the `pattern` is no problem; a row without any is dropped and says why. (Prismatic Synthesis asks at
-    temperature 1.0 and top_p 0.95; the prompt is ours.)
+    from (`examples`, `parent_ids`). Thinking is cut off. A reply that is cut short, empty, one of the examples itself
+    or does not match the `pattern` is no problem; a row without any is dropped and says why. (Prismatic Synthesis asks
+    at temperature 1.0 and top_p 0.95; the prompt is ours.)
 
     Args:
         engine: which engine of the pipeline is asked.

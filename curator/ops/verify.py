@@ -34,7 +34,8 @@ REPORTS = {
 )
 def verify(
     *,
-    kind: Literal["math", "choice", "code", "constraints", "sat", "judge", "reward", "consensus", "auto"] | list[str] = "math",
+    kind: Literal["math", "choice", "code", "constraints", "sat", "judge", "reward", "consensus", "auto"]
+    | list[str] = "math",
     engine: Engine | None = None,
     combine: Literal["any", "all", "first"] = "any",
     trace: str = "trace",
@@ -92,8 +93,8 @@ def verify(
     and costs only its row.
 
     Args:
-        kind: one of them, or a list of the first seven. As a step it works on rows; with judge, reward or an engine under
-            auto it asks a model; consensus works on the whole table.
+        kind: one of them, or a list of the first seven. As a step it works on rows; with judge, reward or an engine
+            under auto it asks a model; consensus works on the whole table.
         engine: judge or reward model.
         combine: for a list: `any` correct is correct (asked until one says so), `all` must be correct, `first` that
             decides. What somebody asked left open stays open: a failed judge makes no answer incorrect.

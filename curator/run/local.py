@@ -138,7 +138,7 @@ async def _round(session: Session, state: Planned) -> Planned:
 
 
 async def _advance(session: Session, state: Planned | None) -> tuple[bool, Planned | None]:
-    """Run the steps of `session`, from `state` on in a loop; return whether any was computed, and the last with rows."""
+    """Run the steps of `session`, in a loop from `state`; return whether any was computed, and the last with rows."""
     session.steps = plan_steps(
         session.pipeline, session.root, session.engines, session.limit, refill.wanted,
         state=state, prints=session.prints,

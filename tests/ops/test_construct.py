@@ -57,16 +57,18 @@ def test_where_there_are_no_other_problems_it_says_so():
 
 
 def judged(clause, answers, k=2):
+    n = len(answers)
+    clauses = pa.array([clause] * n, pa.list_(pa.list_(pa.int32())))
     table = pa.table(
-        {"row_id": [str(i) for i in range(len(answers))], "trace": answers, "k": pa.array([k] * len(answers), pa.int32()),
-         "clause": pa.array([clause] * len(answers), pa.list_(pa.list_(pa.int32())))}
-    )  # fmt: skip
+        {"row_id": [str(i) for i in range(n)], "trace": answers, "k": pa.array([k] * n, pa.int32()), "clause": clauses}
+    )
     out = find("verify").factory(kind="sat")(table)
     return list(zip(out["verdict"].to_pylist(), out["verdict_detail"].to_pylist(), strict=True))
 
 
 def test_every_solution_is_right_and_hostile_text_is_only_text():
-    said = judged([[1, 2]], [r"\boxed{01}", r"\boxed{10}", r"\boxed{11}", r"\boxed{00}", r"\boxed{111}", "no idea at all"])
+    boxed = [rf"\boxed{{{bits}}}" for bits in ("01", "10", "11", "00", "111")]
+    said = judged([[1, 2]], [*boxed, "no idea at all"])
     assert [v for v, _ in said] == ["correct", "correct", "correct", "incorrect", "unparseable", "unparseable"]
     assert said[3][1] == "1 of 1 clauses are not met"
     assert judged([[1, 2]], [r"\boxed{__import__('os').abort()}"])[0][0] == "unparseable"
@@ -74,7 +76,8 @@ def test_every_solution_is_right_and_hostile_text_is_only_text():
 
 
 def test_a_page_of_it_checks():
-    assert (cu.construct(n=2) | cu.generate(engine=cu.engine("pocket")) | cu.verify(kind="sat")).check() == []
-    problems = (cu.read(path="builtin:pocket") | cu.generate(engine=cu.engine("pocket")) | cu.verify(kind="sat")).check()
+    judged = cu.generate(engine=cu.engine("pocket")) | cu.verify(kind="sat")
+    assert (cu.construct(n=2) | judged).check() == []
+    problems = (cu.read(path="builtin:pocket") | judged).check()
     assert "needs column 'clause'" in str(problems[0])
     assert "construct adds it" not in str(problems[0])

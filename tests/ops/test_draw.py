@@ -28,7 +28,8 @@ def problems(n, **more):
 
 
 def lists(*values):
-    return pa.table({"row_id": [f"r-{i}" for i in range(len(values))], "concepts": pa.array(values, pa.list_(pa.string()))})
+    concepts = pa.array(values, pa.list_(pa.string()))
+    return pa.table({"row_id": [f"r-{i}" for i in range(len(values))], "concepts": concepts})
 
 
 def test_draws_name_their_parents_and_the_others_are_dropped():
@@ -44,7 +45,9 @@ def test_draws_name_their_parents_and_the_others_are_dropped():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 12), st.integers(0, 8), st.integers(1, 5), st.randoms(), st.sampled_from(["independent", "linked"]))
+@given(
+    st.integers(0, 12), st.integers(0, 8), st.integers(1, 5), st.randoms(), st.sampled_from(["independent", "linked"])
+)  # fmt: skip
 def test_a_draw_depends_on_no_order(rows, n, k, chance, how):
     table = problems(rows)
     order = list(range(rows))
@@ -84,7 +87,8 @@ def test_weights_that_are_none_are_refused(weight):
 
 def test_items_of_lists_are_distinct_after_normalising():
     """Instruct-SkillMix's released list of 1,143 skills has 11 doubles."""
-    out, _, counts = drawn(lists(["Algebra", "number  theory"], ["algebra", "Number Theory "], ["sets"]), n=20, k=3, of="concepts")
+    table = lists(["Algebra", "number  theory"], ["algebra", "Number Theory "], ["sets"])
+    out, _, counts = drawn(table, n=20, k=3, of="concepts")
     assert counts["pool"] == 3
     for r in out:
         assert sorted(r["examples"]) == ["Algebra", "number  theory", "sets"]
@@ -110,7 +114,8 @@ def test_linked_scores_belong_to_the_item_and_not_to_its_rank():
     assert scores["circles"] > scores["primes"] > scores["divisors"]
     order = np.random.default_rng(0).permutation(len(items))
     turned = _draw.Linked([items[i] for i in order], 0.2)
-    again = dict(zip([names[i] for i in order], turned.scores(list(order).index(names.index("circle area"))), strict=True))
+    found = turned.scores(list(order).index(names.index("circle area")))
+    again = dict(zip([names[i] for i in order], found, strict=True))
     assert again == pytest.approx(scores)
 
 
@@ -137,7 +142,8 @@ def test_where_keeps_rows_out_of_the_pool():
     ("given", "said"),
     [({"n": -1}, "n is -1"), ({"n": 1, "k": 0}, "k 0"), ({"n": 1, "temperature": 0.0}, "above 0"),
      ({"n": 1, "how": "linked", "weights": "level"}, "leave weights out"),
-     ({"n": 1, "balance": {"level": []}}, "its values"), ({"n": 1, "balance": {"row_id": ["a"]}}, "a column of its own")],
+     ({"n": 1, "balance": {"level": []}}, "its values"),
+     ({"n": 1, "balance": {"row_id": ["a"]}}, "a column of its own")],
 )  # fmt: skip
 def test_settings_that_make_no_sense(given, said):
     with pytest.raises(CheckError, match=said):

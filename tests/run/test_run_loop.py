@@ -25,7 +25,7 @@ from curator.run.progress import Progress
 @operator("table", effect="marks", version=1, adds={"held": pa.int64(), "seed": pa.int64()}, name="t_beside")
 def beside(*, against: str, seed: int | None = None):
     def run(view):
-        held = f"(select count(*) from read_parquet('{against}/*.parquet'))"
+        held = f"(select count(*) from read_parquet('{against}'))"
         return Split(f"select {with_columns(view.schema, {'held': held, 'seed': f'{seed}::bigint'})} from rows")
 
     return run
