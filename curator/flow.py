@@ -29,7 +29,7 @@ import pyarrow as pa
 from curator import rows
 from curator.errors import CheckError, CuratorError
 from curator.near import nearest
-from curator.op import Op, builtin_names, find
+from curator.op import Op, Split, builtin_names, find
 from curator.pipeline import STATE, EngineSpec, Gaps, Pipeline, Problem, Step, Where
 from curator.settings import engine_room
 
@@ -160,6 +160,18 @@ def resized(step: Step, size: Callable[[int], int]) -> Step:
     own = hook(step.op, "sized")
     settings = own(step.bound, size) if own is not None else step.settings
     return replace(step, settings=settings, body=tuple(resized(inner, size) for inner in step.body))
+
+
+def without_waiting(step: Step) -> Step:
+    """Return a step, and those of a loop, with barriers that let the rows pass: for a plan and a preview."""
+    body = tuple(without_waiting(inner) for inner in step.body)
+    if step.kind != "barrier":
+        return replace(step, body=body)
+
+    def passing(**settings: Any) -> Callable[[Any], Split]:
+        return lambda _view: Split(f'select *, null::varchar as "{settings["expects"]}" from rows')
+
+    return replace(step, op=replace(step.op, kind=lambda _settings: "table", factory=passing), settings=step.bound)
 
 
 def hook(op: Op, name: str) -> Callable[..., Any] | None:

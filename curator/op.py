@@ -2,7 +2,7 @@
 
 An operator is a factory: a function with keyword settings that returns the function which does the work.
 The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
-inner function sees only rows. Six kinds, by what the inner function gets; an operator whose settings decide that
+inner function sees only rows. Seven kinds, by what the inner function gets; an operator whose settings decide that
 (`verify` with a judge asks an engine, without one it need not) gives its kind as a function of them:
 
 | kind | inner function | runs |
@@ -12,6 +12,7 @@ inner function sees only rows. Six kinds, by what the inner function gets; an op
 | model | `async (pa.Table) -> pa.Table or Result` | per shard, in the event loop, engines handed in |
 | table | `(View) -> Split` | on the whole relation, SQL in DuckDB |
 | sink | `(View, Sink) -> None` | last, writes files through the sink |
+| barrier | `(Mapping) -> str` | reads what came back from outside for the rows that were handed over |
 | loop | `(View) -> bool` | says after each round of its steps whether there is to be no other |
 
 `@operator` registers the factory and returns it unchanged.
@@ -39,7 +40,7 @@ from curator.errors import CheckError
 if TYPE_CHECKING:  # 0.1 s that `check` and `ops` need not pay
     import duckdb
 
-Kind = Literal["source", "row", "model", "table", "sink", "loop"]
+Kind = Literal["source", "row", "model", "table", "sink", "barrier", "loop"]
 Effect = Literal["marks", "keeps", "makes", "shapes"]
 Settings = Mapping[str, Any]
 Names = tuple[str, ...]
@@ -119,6 +120,7 @@ TableFn = Callable[[View], Split]
 SourceFn = Callable[[], Iterator[Result]]
 SinkFn = Callable[[View, Sink], None]
 LoopFn = Callable[[View], bool]
+BarrierFn = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,13 @@ QUOTE_UNITS = (
     "Reasoning:\n{text}"
 )
 
+# `rate`, for PromptCoT's five criteria (its own prompt is longer, and asks for a reason for each).
+RATE_PROBLEM = (
+    "Judge this problem as an editor of a mathematics contest would.\n\nConcepts:\n{examples}\n\n"
+    "Problem:\n{problem}\n\nThink first. Then write one line for each of the following, with one word after the colon: "
+    "perfect, acceptable or bad.\n\n{criteria}"
+)
+
 # `construct: {kind: saturn}`: our own words for SATURN's task; the answer is a bit a letter.
 SATURN = (
     "Find truth values for the letters {letters} that make this formula true:\n\n{formula}\n\n"
@@ -134,6 +141,11 @@ SATURN = (
 def fill(template: str, **fields: str) -> str:
     """Return `template` with each `{name}` in `fields` replaced, in one pass; other braces stay as they are."""
     return re.sub(r"\{([a-z_]+)\}", lambda m: fields.get(m.group(1), m.group(0)), template)
+
+
+def shown(value: object) -> str:
+    """Return a value as a prompt shows it: a list as a numbered one."""
+    return "\n\n".join(f"{i}. {v}" for i, v in enumerate(value, 1)) if isinstance(value, list) else str(value)
 
 
 def fingerprint() -> str:

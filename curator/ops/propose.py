@@ -20,6 +20,7 @@ from curator.text import fields, split_think
 ADDS = (
     "row_id", "parent_id", "problem_id", "problem", "finish_reason", "engine", "model", "n_tokens", "n_prompt_tokens",
 )  # fmt: skip
+BACK = 2  # turns before the last in which a problem is looked for
 REASONS = {
     "null_field": "a column that the prompt names is null in this row",
     "nothing_proposed": "no reply is a problem; the evidence says why: failed, length, empty, no_match, same",
@@ -27,11 +28,13 @@ REASONS = {
 
 
 def _needs(settings: Mapping[str, Any]) -> Names:
-    return tuple(dict.fromkeys(("row_id", *fields(settings["prompt"]), *fields(settings["system"]))))
+    texts = (settings["prompt"], settings["system"], *settings["then"])
+    return tuple(dict.fromkeys(("row_id", *(f for text in texts for f in fields(text)))))
 
 
 def _adds(settings: Mapping[str, Any]) -> dict[str, pa.DataType]:
-    return {**rows.types(ADDS), **dict.fromkeys(_groups(settings["pattern"]), pa.string())}
+    more = rows.types(("replies",) if settings["then"] else ())
+    return {**rows.types(ADDS), **more, **dict.fromkeys(_groups(settings["pattern"]), pa.string())}
 
 
 def _groups(pattern: str | None) -> list[str]:
@@ -53,6 +56,7 @@ def propose(
     n: int = 1,
     prompt: str = prompts.PROPOSE,
     system: str = "",
+    then: list[str] = [],  # noqa: B006 - read only; the signature is the schema
     pattern: str | None = None,
     temperature: float = 1.0,
     top_p: float = 0.95,
@@ -71,6 +75,9 @@ def propose(
         n: replies a row.
         prompt: user message; `{column}` is replaced by the row's value, a list by its items, numbered.
         system: system message, same fields; empty sends none.
+        then: further user messages, same fields, each asked with all turns before it (Instruct-SkillMix: criticise,
+            then refine). The last reply is the problem; where it does not match the `pattern`, one up to two turns
+            before it (as in its released code). `replies` has all of them.
         pattern: RE2 expression that a reply must match; its named groups become columns, one of them `problem`, as in
             `(?s)<rationale>(?P<rationale>.*?)</rationale>.*<problem>(?P<problem>.*?)</problem>`. Null takes the reply.
         temperature: sampling temperature.
@@ -86,16 +93,31 @@ def propose(
         raise CheckError(msg)
     _accept(pattern)
     sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "top_k": 0, "stop": ()}
-    named = dict.fromkeys((*fields(prompt), *fields(system)))
+    named = dict.fromkeys(f for text in (prompt, system, *then) for f in fields(text))
 
-    async def ask(row: Mapping[str, Any]) -> list[Completion]:
+    async def ask(row: Mapping[str, Any]) -> list[list[Completion]]:
+        """Return the turns of each of the n conversations."""
         import asyncio  # 0.03 s that `check` need not pay
 
-        values = {name: _said(row[name]) for name in named}
+        values = {name: prompts.shown(row[name]) for name in named}
         user = Message("user", prompts.fill(prompt, **values))
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         asked = requests(messages, sampling, range(n), "", row, engine, seed)
-        return [c for found in await asyncio.gather(*map(engine.generate, asked)) for c in found]
+        first = [c for found in await asyncio.gather(*map(engine.generate, asked)) for c in found]
+        return list(await asyncio.gather(*(talk(row, i, messages, c, values) for i, c in enumerate(first))))
+
+    async def talk(
+        row: Mapping[str, Any], i: int, messages: tuple[Message, ...], first: Completion, values: Mapping[str, str]
+    ) -> list[Completion]:
+        turns = [first]
+        for text in then:
+            if turns[-1].finish_reason not in ("stop", "length"):
+                break
+            answer = Message("assistant", split_think(turns[-1].text).response)
+            messages = (*messages, answer, Message("user", prompts.fill(text, **values)))
+            (request,) = requests(messages, sampling, range(i, i + 1), "", row, engine, seed)
+            turns += await engine.generate(request)
+        return turns
 
     async def run(table: pa.Table) -> Result:
         import asyncio  # 0.03 s that `check` need not pay
@@ -107,15 +129,15 @@ def propose(
         answers = await asyncio.gather(*(ask(r) for _, r in todo))
         dropped = [(k, "null_field", json.dumps({"columns": v})) for k, v in null.items() if v]
         source, made, refused = [], [], 0
-        for (i, row), completions in zip(todo, answers, strict=True):
-            read = [_read(c, pattern, row) for c in completions]
-            kept = [(k, c, f) for k, (c, f) in enumerate(zip(completions, read, strict=True)) if isinstance(f, dict)]
+        for (i, row), talks in zip(todo, answers, strict=True):
+            read = [_last(turns, pattern, row) for turns in talks]
+            kept = [(k, t, f) for k, (t, f) in enumerate(zip(talks, read, strict=True)) if isinstance(f, dict)]
             refused += len(read) - len(kept)
             if not kept:
                 dropped.append((row["row_id"], "nothing_proposed", json.dumps({"replies": read})))
             source += [i] * len(kept)
-            made += [_made(row, k, c, found, engine) for k, c, found in kept]
-        kinds = _adds({"pattern": pattern})
+            made += [_made(row, k, turns, found, engine) for k, turns, found in kept]
+        kinds = _adds({"pattern": pattern, "then": then})
         out = rows.put(
             table.take(pa.array(source, pa.int64())),
             {name: pa.array([m[name] for m in made], kind) for name, kind in kinds.items()},
@@ -139,9 +161,13 @@ def _accept(pattern: str | None) -> None:
         raise CheckError(msg) from e
 
 
-def _said(value: Any) -> str:
-    """Return a value as the prompt shows it: a list as a numbered one."""
-    return "\n\n".join(f"{i}. {v}" for i, v in enumerate(value, 1)) if isinstance(value, list) else str(value)
+def _last(turns: list[Completion], pattern: str | None, row: Mapping[str, Any]) -> dict[str, str] | str:
+    """Return what the last turn says, or one of the two before it where that matches no pattern."""
+    said = _read(turns[-1], pattern, row)
+    for turn in turns[-2 : -2 - BACK : -1] if said in ("no_match", "length") and pattern else ():
+        if isinstance(earlier := _read(turn, pattern, row), dict):
+            return earlier
+    return said
 
 
 def _read(c: Completion, pattern: str | None, row: Mapping[str, Any]) -> dict[str, str] | str:
@@ -161,10 +187,12 @@ def _read(c: Completion, pattern: str | None, row: Mapping[str, Any]) -> dict[st
     return "same" if found["problem"] in shown else found
 
 
-def _made(row: Mapping[str, Any], i: int, c: Completion, found: Mapping[str, str], engine: Engine) -> dict[str, Any]:
+def _made(
+    row: Mapping[str, Any], i: int, turns: list[Completion], found: Mapping[str, str], engine: Engine
+) -> dict[str, Any]:
     row_id = f"{row['row_id']}/{i}"
     return {
-        "row_id": row_id, "parent_id": row["row_id"], "problem_id": row_id, "finish_reason": c.finish_reason,
-        "engine": engine.alias, "model": engine.model, "n_tokens": c.n_tokens, "n_prompt_tokens": c.n_prompt_tokens,
-        **found,
+        "row_id": row_id, "parent_id": row["row_id"], "problem_id": row_id, "finish_reason": turns[-1].finish_reason,
+        "engine": engine.alias, "model": engine.model, "n_tokens": sum(c.n_tokens for c in turns),
+        "n_prompt_tokens": sum(c.n_prompt_tokens for c in turns), "replies": [c.text for c in turns], **found,
     }  # fmt: skip

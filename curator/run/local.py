@@ -28,6 +28,7 @@ from curator.run.rounds import run_loop
 from curator.run.segment import Segment
 from curator.run.session import Planned, Session, files_of, plan_steps
 from curator.run.sinks import run_sink, sink_folder
+from curator.run.waits import run_barrier
 from curator.run.whole import Stop, run_source, run_table
 from curator.shards import SHARD_ROWS
 
@@ -201,13 +202,15 @@ def _note_change(session: Session, planned: Planned) -> None:
 
 
 async def _thread(session: Session, planned: Planned, parent: Planned | None) -> None:
-    """Run a source, table operator or sink in a thread."""
+    """Run a source, table operator, barrier or sink in a thread."""
 
     def work(stop: Stop) -> None:
         if planned.spec.kind == "source":
             run_source(session, planned, stop)
         if parent is not None and planned.spec.kind == "table":
             run_table(session, planned, parent, stop)
+        elif parent is not None and planned.spec.kind == "barrier":
+            run_barrier(session, planned, parent, stop)
         elif parent is not None:
             run_sink(session, planned, parent, facts(session), stop)
 

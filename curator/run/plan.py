@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from curator import table
 from curator.errors import InputError
-from curator.flow import resized
+from curator.flow import resized, without_waiting
 from curator.op import Op, Result
 from curator.pipeline import Pipeline, Step, every
 from curator.run import receipts, whole, worker
@@ -232,8 +232,8 @@ def _trial(pipeline: Pipeline, chosen: pa.Table, by: float) -> Pipeline:
         lambda _s: {}, lambda _s: frozenset(), {}, {},
     )  # fmt: skip
     steps = [Step(first.label, source, {})]
-    small = (resized(s, lambda n: max(1, round(n / by)) if n else 0) for s in pipeline.steps[1:] if s.kind != "sink")
-    steps += [_apart(step) for step in small]
+    passing = (without_waiting(s) for s in pipeline.steps[1:] if s.kind != "sink")
+    steps += [_apart(resized(s, lambda n: max(1, round(n / by)) if n else 0)) for s in passing]
     return replace(pipeline, steps=tuple(steps))
 
 

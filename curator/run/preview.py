@@ -13,7 +13,7 @@ from typing import Any
 
 from curator import table
 from curator.engines.protocol import Completion, Request
-from curator.flow import resized
+from curator.flow import resized, without_waiting
 from curator.pipeline import Pipeline, Step
 from curator.run.local import execute, open_store
 from curator.run.meter import Engines, Meter
@@ -128,7 +128,7 @@ def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str
 
 def _small(step: Step, rows: int) -> Step:
     """Return a step as a preview runs it: one round of a loop, no more rows made than were read."""
-    step = resized(step, lambda n: min(n, rows))
+    step = resized(without_waiting(step), lambda n: min(n, rows))
     return replace(step, settings={**step.settings, "rounds": min(1, step.bound["rounds"])}) if step.body else step
 
 

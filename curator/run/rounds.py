@@ -195,7 +195,7 @@ def _write_state(
     for part in parts(state.folder) if append else ():
         stop.check()
         if schema.equals(view.schema):
-            _link(part, out)
+            out.link(part)
         else:
             out.add(_filled(table.read_table(part.path), schema))
     yielded = 0
@@ -220,19 +220,6 @@ def _filled(found: pa.Table, schema: pa.Schema) -> pa.Table:
         if field.name not in found.column_names:
             found = found.append_column(field, pa.nulls(found.num_rows, field.type))
     return found.select(schema.names).cast(schema)
-
-
-def _link(part: Part, out: ShardWriter) -> None:
-    """Take over a shard as it is: another name of the same file, or a copy where the disk has no such names."""
-    target = out.folder / f"{out.name}-{len(out.parts):05d}.parquet"
-    try:
-        target.hardlink_to(part.path)
-    except OSError:
-        try:
-            shutil.copyfile(part.path, target)
-        except OSError as e:
-            raise table.cannot_write(target, e) from e
-    out.parts.append(Part(target, part.rows))
 
 
 def _write_dropped(
@@ -283,7 +270,7 @@ def _finish(
         raise table.cannot_write(planned.folder, e) from e
     out = ShardWriter(planned.folder, schema=table.schema_of(files_of(state)), who=planned.spec.who)
     for part in parts(state.folder):
-        _link(part, out)
+        out.link(part)
     lost = ShardWriter(planned.folder, "dropped", schema=None, who=planned.spec.who, rows=session.shard_rows)
     for one in told:
         for path in sorted((planned.folder / f"round-{one['round']}/state").glob("dropped-*.parquet")):
