@@ -110,6 +110,7 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
     """Aliases exist; kinds can do what the steps want; their extras and keys are there."""
     engines = engine_room()
     problems = []
+    asked: dict[str, frozenset[str]] = {}
     for step in (s for s in every(pipeline.steps) if not s.body):
         for setting, alias in step.engines.items():
             where = step.lines.get(setting.partition("[")[0], step.where)
@@ -119,10 +120,12 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
                 problems.append(Problem(where, f"{step.label}: no engine '{alias}'{way}"))
                 continue
             wanted = _wanted(step)
+            asked[alias] = asked.get(alias, frozenset()) | wanted
             if spec.kind in engines.kinds() and (lacking := wanted - engines.capabilities_of(spec.kind, spec.settings)):
                 problems.append(Problem(where, _cannot(step, spec, lacking)))
     for spec in pipeline.engines.values():
-        lacking_here = engines.missing(spec.kind, spec.settings) if spec.kind in engines.kinds() else ()
+        known, wanted = spec.kind in engines.kinds(), asked.get(spec.alias, frozenset())
+        lacking_here = engines.missing(spec.kind, spec.settings, wanted) if known else ()
         problems += [Problem(spec.where, f"engine '{spec.alias}': {message}") for message in lacking_here]
     return problems
 
@@ -145,7 +148,7 @@ WORDS: Mapping[str, str] = {
     "entropy": "tell the entropy at each token of a given text",
     "margin": "tell the two likeliest tokens at each token of a given text",
     "embed": "give a vector for a text",
-    "gradients": "return gradients",
+    "gradients": "return the gradient of a text's loss",
     "rewards": "score a conversation with a reward head",
 }
 

@@ -115,6 +115,15 @@ COLUMNS: dict[str, Column] = {
     "span_n_scored": Column(pa.list_(pa.int32()), "of each span: tokens scored"),
     "reward": Column(pa.float64(), "number of the reward model: a logit, higher is better"),
     "embedding": Column(pa.list_(pa.float32()), "vector of the text: mean of the model's last hidden states"),
+    "grad": Column(
+        pa.list_(pa.float32(), 1024),
+        "projected gradient of the text's mean loss over all parameters of the proxy, of length 1; null where none",
+    ),
+    "grad_loss": Column(pa.float64(), "that loss: mean nats a token of the text, the end of the turn included"),
+    "grad_n_tokens": Column(pa.int32(), "those tokens, by the proxy's tokenizer"),
+    "grad_truncated": Column(pa.bool_(), "true where the text was cut at max_tokens or at the proxy's context"),
+    "grad_proxy": Column(pa.string(), "proxy model, with what tells its weights from others"),
+    "grad_projection": Column(pa.string(), "its projection, kind:d:seed; different ones do not compare"),
     # where a sentence comes from
     "span_labels": Column(
         pa.list_(pa.string()), "of each span: teacher, student, common; with a distilled model shared or boosted too"

@@ -34,7 +34,7 @@ def capabilities_of(kind, settings):
     return frozenset(CAN[kind])
 
 
-def missing(kind, settings):
+def missing(kind, settings, wanted=frozenset()):
     if kind == "openai" and settings.get("api_key_env", "OPENAI_API_KEY") == "NO_SUCH_KEY":
         return ["the environment variable NO_SUCH_KEY is not set; export NO_SUCH_KEY=..."]
     return []

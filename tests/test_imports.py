@@ -27,6 +27,7 @@ HELPERS = {
     "kernels",
     "contamination",
     "difficulty",
+    "gradients",
     "near_dup",
     "retro",
     "sandbox",

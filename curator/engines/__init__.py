@@ -61,11 +61,14 @@ def capabilities_of(kind: str, settings: Mapping[str, Any]) -> frozenset[str]:
     return describe.capabilities_of(kind, settings)
 
 
-def missing(kind: str, settings: Mapping[str, Any]) -> list[str]:
-    """Return what is missing on this machine before such an engine can work, one sentence each: packages, keys."""
+def missing(kind: str, settings: Mapping[str, Any], wanted: frozenset[str] = frozenset()) -> list[str]:
+    """Return what is missing on this machine before such an engine can work, one sentence each: packages, keys.
+
+    `wanted`: the capabilities that it will be asked for.
+    """
     from curator.engines import describe
 
-    return describe.missing(kind, KINDS[kind], settings)
+    return describe.missing(kind, KINDS[kind], settings, wanted)
 
 
 def open_engine(

@@ -23,6 +23,7 @@ class Chat:
     def __init__(self, tokenizer: Any, alias: str) -> None:
         self.tokenizer, self._alias = tokenizer, alias
         self._pieces: dict[int, str] = {}
+        self._closing: list[int] | None = None
 
     def prompt(self, messages: Sequence[Message], prefix: str = "") -> list[int]:
         """Return the ids of the rendered conversation up to where the assistant writes, and of `prefix` after it.
@@ -60,6 +61,23 @@ class Chat:
             return self.prompt(messages), ids, 0
         start: list[int] = self.tokenizer("", add_special_tokens=True)["input_ids"][:1]
         return (start, ids, 0) if start else (ids[:1], ids[1:], min(1, len(ids)))
+
+    def to_learn(self, messages: Sequence[Message], text: str) -> tuple[list[int], list[int]]:
+        """Return prompt and text as ids, as for `to_score`, the text with what ends an assistant's turn behind it."""
+        prompt, ids, _ = self.to_score(messages, text)
+        return prompt, [*ids, *self.closing()] if messages and ids else ids
+
+    def closing(self) -> list[int]:
+        """Return the ids that end an assistant's turn: what the template writes behind the text, space aside."""
+        if self._closing is None:
+            mark = "answer-0f1e"
+            turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": mark}]
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=False)
+            before, _, after = text.rpartition(mark)
+            end = self.tokenizer.eos_token_id
+            self._closing = self.ids(after.strip()) if before else []
+            self._closing = self._closing or ([] if end is None else [end])
+        return self._closing
 
     def text(self, ids: Sequence[int], before: Sequence[int] = ()) -> str:
         """Return generated ids as text. `before`: the ids they follow."""

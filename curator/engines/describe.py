@@ -20,6 +20,7 @@ from curator.engines.protocol import (
     EMBED,
     ENTROPY,
     GENERATE,
+    GRADIENTS,
     LOGPROBS,
     MARGIN,
     PREFIX,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:  # 0.01 s that `check` need not pay
 
 DISTRIBUTION = "trace-curator"
 MARGINS = frozenset({GENERATE, PREFIX, BAD_WORDS, LOGPROBS, PROMPT_LOGPROBS, MARGIN, SEED, TOKENIZE})
-LOCAL = MARGINS | {ENTROPY, EMBED}
+LOCAL = MARGINS | {ENTROPY, EMBED, GRADIENTS}
 REWARDING = dict.fromkeys(("reward", "vllm_reward"), frozenset({REWARDS, TOKENIZE}))
 
 
@@ -100,15 +101,13 @@ def capabilities_of(kind: str, settings: Mapping[str, Any]) -> frozenset[str]:
     return LOCAL if kind in KINDS else frozenset()
 
 
-def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
-    """Return one sentence for each package, key or file that is not there."""
+def missing(
+    name: str, kind: Kind, settings: Mapping[str, Any], wanted: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return one sentence for each package, key or file that is not there. `wanted`: what it will be asked for."""
     out = []
-    absent = [m for m in kind.needs if importlib.util.find_spec(m) is None]
-    if absent:
-        out.append(
-            f"kind {name} needs {' and '.join(absent)}, not installed here: "
-            f"pip install '{DISTRIBUTION}[{kind.extra}]'"
-        )  # fmt: skip
+    absent = _absent(f"kind {name}", kind)
+    out += absent
     if name == "openai":
         from curator.engines.openai_talk import check_settings
 
@@ -124,7 +123,17 @@ def missing(name: str, kind: Kind, settings: Mapping[str, Any]) -> list[str]:
         from curator.engines.pocket import check_model
 
         out += check_model()
+    if name == "pocket" and GRADIENTS in wanted:
+        out += _absent("gradients of kind pocket", KINDS["transformers"])
     return out
+
+
+def _absent(what: str, kind: Kind) -> list[str]:
+    absent = [m for m in kind.needs if importlib.util.find_spec(m) is None]
+    if not absent:
+        return []
+    way = f"pip install '{DISTRIBUTION}[{kind.extra}]'"
+    return [f"{what} needs {' and '.join(absent)}, not installed here: {way}"]
 
 
 def build(

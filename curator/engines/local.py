@@ -73,7 +73,7 @@ class LocalModel:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Everything but gradients."""
+        """Everything but rewards."""
         from curator.engines.describe import LOCAL
 
         return LOCAL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from curator.engines import answers as kept
 from curator.engines.around import Around
 from curator.engines.budget import Budget, Limits, Price, Statistics
-from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
+from curator.engines.protocol import Completion, Embedding, Engine, Gradient, Message, Request, Reward, TextScore
 from curator.engines.store import Store
 from curator.errors import EngineError
 
@@ -226,6 +226,12 @@ class Managed(Around):
         from curator.engines.kept_scores import embed
 
         return await embed(self, messages, text)
+
+    async def gradient(self, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int) -> Gradient:
+        """Return the stored gradient of `text`, or ask for it. See `Differentiable.gradient`."""
+        from curator.engines.kept_gradients import gradient
+
+        return await gradient(self, messages, text, projection, max_tokens)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Return the stored reward of a conversation, or ask for it. See `RewardModel.rewards`."""

@@ -23,7 +23,7 @@ TOKENIZE = "tokenize"  # exact token counts
 ENTROPY = "entropy"  # the entropy of the whole distribution at each token of a given text
 MARGIN = "margin"  # the difference of the two largest probabilities at each token of a given text
 EMBED = "embed"  # a vector for a given text: see `Embedder`
-GRADIENTS = "gradients"  # per-sample gradients
+GRADIENTS = "gradients"  # the projected gradient of a text's loss: see `Differentiable`
 REWARDS = "rewards"  # a conversation in, the numbers of a reward head out: see `RewardModel`
 
 
@@ -127,6 +127,22 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradient of a text's mean loss over all parameters, projected, of length 1.
+
+    `vector`: float32, little-endian; empty with `error` set where there is none: `empty` (nothing of the text fits),
+    `zero_gradient`, `nan_loss`, `nan_gradient`, or why the request failed. `loss`: mean nats a token of the text.
+    `n_tokens`: of the text, the token that ends the turn included. `truncated`: only the head of the text was read.
+    """
+
+    vector: bytes
+    loss: float | None = None
+    n_tokens: int = 0
+    truncated: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reward:
     """What the heads of a reward model say of one conversation: head -> logit, unbounded; higher is better.
 
@@ -200,6 +216,18 @@ class RewardModel(Engine, Protocol):
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Judge a conversation that ends with the assistant's turn. Never raises for a failed request: see `error`."""
+        ...
+
+
+class Differentiable(Engine, Protocol):
+    """An engine with the capability `GRADIENTS`."""
+
+    async def gradient(self, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int) -> Gradient:
+        """Return the gradient of `text` as the assistant's answer to `messages`, or by itself without any.
+
+        `projection`: KIND:D:SEED, see `gradients.projection`; `max_tokens`: of the text, what is longer is cut. Never
+        raises for a failed request: see `error`.
+        """
         ...
 
 

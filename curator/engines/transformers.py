@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import queue
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,11 +24,22 @@ from annotated_types import Ge
 from curator.engines.chat import Chat, sample_seed, text_score
 from curator.engines.forward import Decoder, Row, Told, decoder_for
 from curator.engines.local import LocalModel
-from curator.engines.protocol import Completion, Embedding, FinishReason, Message, Request, TextScore, too_long
-from curator.errors import EngineError
+from curator.engines.protocol import (
+    GRADIENTS,
+    Completion,
+    Embedding,
+    FinishReason,
+    Gradient,
+    Message,
+    Request,
+    TextScore,
+    too_long,
+)
 
 if TYPE_CHECKING:
     import asyncio
+
+    from curator.gradients.features import Features
 
 _WINDOW = 0.005  # seconds an idle engine waits for further requests before it starts
 
@@ -41,7 +53,7 @@ class _Job:
     row: Row | None = None  # of a generation
     prompt: list[int] | None = None
     text: list[int] | None = None  # of a scoring
-    wanted: str = "score"  # of a text: score, spread (with entropies and margins), or embed
+    wanted: str = "score"  # of a text: score, spread (with entropies and margins), embed, or gradient and projection
 
     def answer(self, value: Any) -> None:
         """Hand the result over to the event loop, unless nobody waits any more."""
@@ -156,6 +168,15 @@ class TransformersEngine(LocalModel):
             return Embedding((), 0, bool(ids), "nothing of the text fits the context" if ids else "the text is empty")
         return Embedding(tuple(await self._read(prompt, kept, "embed")), len(kept), len(kept) < len(ids))
 
+    async def gradient(self, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int) -> Gradient:
+        """Return the projected gradient of the mean loss of `text`; the token that ends the turn counts as its last."""
+        prompt, ids = self.chat.to_learn(messages, text)
+        kept = self._fitting(prompt, ids[:max_tokens])
+        if not kept:
+            return Gradient(b"", None, 0, bool(ids), "empty")
+        found = await self._read(prompt, kept, f"{GRADIENTS} {projection}")
+        return Gradient(found.vector, found.loss, len(kept), len(kept) < len(ids), found.error)
+
     def _fitting(self, prompt: list[int], ids: list[int]) -> list[int]:
         context = self.max_context
         return ids if context is None else ids[: max(0, context - len(prompt))]
@@ -183,22 +204,30 @@ class TransformersEngine(LocalModel):
         return job
 
     def _work(self) -> None:
-        """Load the model and serve jobs until told to stop: the engine's thread."""
+        """Serve jobs until told to stop: the engine's thread. The model is loaded there."""
         from curator.engines.worker import Worker
 
-        try:
-            worker = Worker(self._decoder())
-        except BaseException as e:  # noqa: BLE001 - whoever waits must hear of it
-            error = e if isinstance(e, EngineError) else EngineError(f"engine '{self._alias}': {e}")
-            while (job := self._jobs.get()) is not None:
-                job.fail(error)
-            return
-        worker.serve(self._jobs, _WINDOW)
+        Worker(self._alias, self._decoder, self._features).serve(self._jobs, _WINDOW)
 
     def _decoder(self) -> Decoder:
         return decoder_for(self._load(), self.batch_size, self._end_ids(), self._pad(), library=self._library)
 
-    def _load(self) -> Any:
+    def _features(self, loaded: Any) -> Features:
+        """Return what computes gradients, in float32 unless another type was asked for. `loaded`: a model, or None."""
+        import torch
+
+        from curator.gradients.features import Features
+
+        kind = "float32" if self._dtype == "auto" else self._dtype
+        fits = loaded is not None and loaded.dtype == getattr(torch, kind)
+        found = Features(loaded if fits else self._load(kind))
+        if found.refused is not None:
+            warnings.warn(
+                f"engine '{self._alias}': gradients are computed one sample at a time ({found.refused})", stacklevel=2
+            )
+        return found
+
+    def _load(self, kind: str | None = None) -> Any:
         import torch
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
@@ -209,7 +238,8 @@ class TransformersEngine(LocalModel):
         device = self._device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype: Any = "auto" if self._dtype == "auto" else getattr(torch, self._dtype)
+        kind = kind or self._dtype
+        dtype: Any = "auto" if kind == "auto" else getattr(torch, kind)
         if dtype == "auto" and device == "cpu":
             dtype = torch.float32
         options = {"low_cpu_mem_usage": True} if importlib.util.find_spec("accelerate") else {}

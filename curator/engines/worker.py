@@ -1,22 +1,36 @@
-"""The thread that owns a model: collects jobs, keeps the batch full, scores in between."""
+"""The thread that owns a model: collects jobs, keeps the batch full, reads given texts in between."""
 
 from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from curator.engines.forward import Decoder
+from curator.engines.protocol import GRADIENTS
+from curator.errors import CuratorError, EngineError
 
 if TYPE_CHECKING:
     from curator.engines.transformers import _Job
+    from curator.gradients.features import Features
 
 
 class Worker:
-    """Serves jobs with one decoder."""
+    """Serves jobs with one decoder, and with one model for gradients. Both are loaded when first needed.
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+    Args:
+        alias: of the engine, for messages.
+        decoder: loads the decoder.
+        features: loads what computes gradients; gets the decoder's model, or None where it has none of torch's.
+    """
+
+    def __init__(
+        self, alias: str, decoder: Callable[[], Decoder], features: Callable[[Any], Features]
+    ) -> None:
+        self._alias, self._load_decoder, self._load_features = alias, decoder, features
+        self._loaded: Decoder | None = None
+        self._features: Features | None = None
         self._waiting: list[_Job] = []
         self._scoring: list[_Job] = []
         self._running: list[_Job] = []
@@ -32,11 +46,18 @@ class Worker:
                 for job in (*self._waiting, *self._scoring, *self._running):
                     job.fail(_told(e))
                 self._waiting, self._scoring, self._running = [], [], []
-                self._decoder.clear()
+                if self._loaded is not None:
+                    self._loaded.clear()
 
     @property
     def _busy(self) -> bool:
-        return bool(self._waiting or self._scoring or self._decoder.active)
+        return bool(self._waiting or self._scoring or (self._loaded is not None and self._loaded.active))
+
+    @property
+    def _decoder(self) -> Decoder:
+        if self._loaded is None:
+            self._loaded = self._load(self._load_decoder)
+        return self._loaded
 
     def _collect(self, jobs: queue.SimpleQueue[_Job | None], window: float) -> None:
         idle = not self._busy
@@ -65,6 +86,8 @@ class Worker:
         if self._scoring:
             self._score()
         self._waiting = [j for j in self._waiting if not j.future.cancelled()]
+        if not self._waiting and self._loaded is None:
+            return
         decoder = self._decoder
         # Joining in groups: a prefill of one row costs nearly as much as one of eight.
         if self._waiting and (decoder.free >= min(len(self._waiting), max(1, decoder.size // 8))):
@@ -94,11 +117,31 @@ class Worker:
                 found = self._decoder.score(texts, spread=wanted == "spread")
             for job, told in zip(some, found, strict=True):
                 job.answer(told)
+        for wanted in sorted({j.wanted for j in jobs if j.wanted.startswith(GRADIENTS)}):
+            self._differentiate([j for j in jobs if j.wanted == wanted], wanted.removeprefix(GRADIENTS).strip())
+
+    def _differentiate(self, jobs: list[_Job], projection: str) -> None:
+        """Answer each job as soon as its pass is done: what is stored then is not lost with the rest."""
+        from curator.gradients.projection import Projection
+        from curator.gradients.texts import Text
+
+        if self._features is None:
+            self._features = self._load(self._load_features, getattr(self._loaded, "model", None))
+        texts = [Text(j.prompt or [], j.text or []) for j in jobs]
+        for i, feature in self._features.of(texts, Projection.parse(projection)):
+            jobs[i].answer(feature)
+
+    def _load(self, load: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return load(*given)
+        except CuratorError:
+            raise
+        except BaseException as e:  # whoever waits must hear of it
+            msg = f"engine '{self._alias}': {e}"
+            raise EngineError(msg) from e
 
 
 def _told(error: Exception) -> Exception:
-    from curator.errors import CuratorError, EngineError
-
     if isinstance(error, CuratorError):
         return error
     first = " ".join(str(error).split())[:300]

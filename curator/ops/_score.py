@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from curator import prompts, rows
 from curator.difficulty.likelihood import by_span, total
-from curator.engines.protocol import EMBED, ENTROPY, MARGIN, PROMPT_LOGPROBS, REWARDS, Message
+from curator.engines.protocol import EMBED, ENTROPY, GRADIENTS, MARGIN, PROMPT_LOGPROBS, REWARDS, Message
 from curator.errors import CheckError
 from curator.op import ModelFn, Names, Result
 from curator.text import fields
@@ -19,9 +20,12 @@ from curator.text import fields
 Settings = Mapping[str, Any]
 Found = dict[str, Any]
 COMMON: Names = ("n_scored", "score_error", "scored_by")
+GRADIENT: Names = ("grad", "grad_loss", "grad_n_tokens", "grad_truncated", "grad_proxy", "grad_projection")
 SPANS: Names = ("span_logprob_sum", "span_n_scored")
 COLUMN_OF = {"entropy": "token_entropy", "margin": "margin"}
 WANTED = {"entropy": ENTROPY, "margin": MARGIN}
+GRADIENT_ERRORS = frozenset({"empty", "zero_gradient", "nan_loss", "nan_gradient"})
+GRADIENT_SETTINGS = {"d": 1024, "projection": "countsketch", "projection_seed": 0, "max_tokens": 4096}
 
 
 class Asked(NamedTuple):
@@ -35,12 +39,13 @@ class Asked(NamedTuple):
 class Kind(NamedTuple):
     """One kind of score.
 
-    `adds`: its columns beside `COMMON`. `wants`: what the engine must be able to do. `ask`: the values of one row.
+    `adds`: its columns beside `common`. `wants`: what the engine must be able to do. `ask`: the values of one row.
     """
 
     adds: Callable[[Settings], Names]
     wants: Callable[[Settings], frozenset[str]]
     ask: Callable[[Any, Asked, Settings], Awaitable[Found]]
+    common: Names = COMMON
 
 
 async def _logprob(engine: Any, asked: Asked, settings: Settings) -> Found:
@@ -83,25 +88,48 @@ async def _embedding(engine: Any, asked: Asked, settings: Settings) -> Found:
     }  # fmt: skip
 
 
+async def _gradient(engine: Any, asked: Asked, settings: Settings) -> Found:
+    import numpy as np  # 0.1 s that `check` need not pay
+
+    projection = f"{settings['projection']}:{settings['d']}:{settings['projection_seed']}"
+    told = await engine.gradient(asked.messages, asked.text, projection, settings["max_tokens"])
+    return {
+        "grad": np.frombuffer(told.vector, "<f4") if told.vector else None, "grad_n_tokens": told.n_tokens,
+        "grad_loss": told.loss if told.loss is not None and math.isfinite(told.loss) else None,
+        "grad_truncated": told.truncated, "grad_proxy": proxy(engine.identity), "grad_projection": projection,
+        "score_error": told.error,
+    }  # fmt: skip
+
+
+def proxy(identity: Mapping[str, str]) -> str:
+    """Return the id of a proxy model: its name, and what tells its weights from others of that name."""
+    weights = identity.get("files") or identity.get("revision") or ""
+    return f"{identity.get('model', '')}@{weights[:12]}"
+
+
 def _logprob_adds(settings: Settings) -> Names:
     found: Names = ("logprob_sum", "logprob_mean", "perplexity", "score_truncated")
     found += tuple(COLUMN_OF[name] for name in COLUMN_OF if name in settings["also"])
     return found + (SPANS if settings["spans"] else ())
 
 
-# A new kind, such as the gradient of the text's loss, is one more entry.
+# A new kind is one more entry.
 KINDS: dict[str, Kind] = {
     "logprob": Kind(
         _logprob_adds, lambda s: frozenset({PROMPT_LOGPROBS, *(WANTED[n] for n in s["also"] if n in WANTED)}), _logprob
     ),
     "reward": Kind(lambda _: ("reward",), lambda _: frozenset({REWARDS}), _reward),
     "embedding": Kind(lambda _: ("embedding", "score_truncated"), lambda _: frozenset({EMBED}), _embedding),
+    "gradient": Kind(lambda _: GRADIENT, lambda _: frozenset({GRADIENTS}), _gradient, ("score_error",)),
 }
 
 
 def adds(settings: Settings) -> Mapping[str, pa.DataType]:
     """Return the columns that appear."""
-    found = rows.types(KINDS[settings["kind"]].adds(settings) + COMMON)
+    kind = KINDS[settings["kind"]]
+    found = rows.types(kind.adds(settings) + kind.common)
+    if "grad" in found:
+        found["grad"] = pa.list_(pa.float32(), settings["d"])
     return {named(settings, name): kind for name, kind in found.items()}
 
 
@@ -140,6 +168,9 @@ def accept(settings: Settings) -> None:
         _refuse(f"also and spans are of kind logprob, not of {kind}; leave them out")
     if settings["heads"] and kind != "reward":
         _refuse(f"heads are of kind reward, not of {kind}; leave them out")
+    foreign = [name for name, usual in GRADIENT_SETTINGS.items() if settings[name] != usual]
+    if foreign and kind != "gradient":
+        _refuse(f"{', '.join(foreign)}: settings of kind gradient, not of {kind}; leave them out")
     if settings["spans"] and fields(settings["on"]):
         _refuse("spans are places in one column; on is a template of several, give the column")
     if settings["system"] and not settings["given"]:
@@ -210,12 +241,15 @@ def _exp(value: float) -> float:
 
 def _counts(found: Sequence[Found]) -> dict[str, float]:
     """Numbers of the receipt: over all tokens, so that corpus means weigh tokens alike (DED's token entropy)."""
-    tokens = [one.get("n_scored") or 0 for one in found]
+    tokens = [one.get("n_scored") or one.get("grad_n_tokens") or 0 for one in found]
+    cut = [bool(one.get("score_truncated") or one.get("grad_truncated")) for one in found]
     counts = {
-        "tokens_scored": float(sum(tokens)), "truncated": float(sum(bool(one.get("score_truncated")) for one in found)),
+        "tokens_scored": float(sum(tokens)), "truncated": float(sum(cut)),
         "not_scored": float(sum(one.get("score_error") is not None for one in found)),
         "logprob_total": math.fsum(one.get("logprob_sum") or 0.0 for one in found),
     }  # fmt: skip
+    errors = Counter(one["score_error"] for one in found if one.get("score_error") in GRADIENT_ERRORS)
+    counts |= {name: float(n) for name, n in errors.items()}
     if any("token_entropy" in one for one in found):
         pairs = zip(found, tokens, strict=True)
         counts["entropy_total"] = math.fsum(one.get("token_entropy", 0.0) * n for one, n in pairs)

@@ -104,6 +104,8 @@ def cast(array: Any, name: str, quarantine: Callable[[int, str], None], where: s
     if kind == target:
         return array
     if pa.types.is_nested(kind):
+        if _is_vector(kind) and _is_vector(target):  # of another length, or of a list type that does not say its length
+            return array
         if not pa.types.is_string(target):
             msg = f"{where}: column '{name}' is {kind}, it must be {target}; rename it with columns: {{other: {name}}}"
             raise InputError(msg)
@@ -115,6 +117,11 @@ def cast(array: Any, name: str, quarantine: Callable[[int, str], None], where: s
         return pc.cast(array, target)
     except pa.ArrowException:
         return pa.array([_one(v, i, target, quarantine, name) for i, v in enumerate(array.to_pylist())], target)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return listed and pa.types.is_floating(kind.value_type)
 
 
 def _json(value: Any) -> str:

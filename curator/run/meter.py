@@ -10,9 +10,11 @@ from typing import Any, cast
 from curator.engines.around import Around
 from curator.engines.protocol import (
     Completion,
+    Differentiable,
     Embedder,
     Embedding,
     Engine,
+    Gradient,
     Message,
     Request,
     Reward,
@@ -88,6 +90,12 @@ class Meter(Around):
     async def embed(self, messages: tuple[Message, ...], text: str) -> Embedding:
         """Ask the inner engine and count one request."""
         found = await cast(Embedder, self.inner).embed(messages, text)
+        self._add({"requests": 1, "tokens_in": found.n_tokens, "errors": int(found.error is not None)})
+        return found
+
+    async def gradient(self, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int) -> Gradient:
+        """Ask the inner engine and count one request."""
+        found = await cast(Differentiable, self.inner).gradient(messages, text, projection, max_tokens)
         self._add({"requests": 1, "tokens_in": found.n_tokens, "errors": int(found.error is not None)})
         return found
 

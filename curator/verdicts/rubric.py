@@ -1,4 +1,4 @@
-"""Ratings by criteria, read strictly, and what they come to: PromptCoT's judgement of a problem (specs synthesis 3.1)."""
+"""Ratings by criteria, read strictly, and what they come to: PromptCoT's judgement (specs synthesis 3.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENOUGH = 2  # of the other criteria must be perfect
 
 
 def read(text: str, criteria: Sequence[str]) -> dict[str, str] | None:
-    """Return criterion -> rating of a reply with one line `criterion: rating` for each; None where one has no such line.
+    """Return criterion -> rating of a reply with a line `criterion: rating` for each; None where one has no such line.
 
     The rating is the only word of its line after the colon: "imperfect" and "not perfect" are none. (The released
     parser takes any text that contains "perfect", and counts rating words where the last line is missing.) Of several
@@ -38,7 +38,7 @@ def _plain(text: str) -> str:
 
 
 def verdict(ratings: Mapping[str, str], must: Sequence[str]) -> str:
-    """Return `perfect`: all of `must` are, two of the others are, and nothing is bad; `bad`: something is; `acceptable`.
+    """Return `perfect`: all of `must` are, two of the others are, nothing is bad; `bad`: something is; `acceptable`.
 
     PromptCoT 1.0: factual accuracy and solvability must be perfect.
     """

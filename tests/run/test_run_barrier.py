@@ -1,4 +1,4 @@
-"""A barrier as a step: it waits with exit code 9, goes on with a result of these very rows, and runs its command once."""
+"""A barrier as a step: it waits with exit code 9, goes on with a result of these rows, runs its command once."""
 
 import json
 import sys
@@ -35,14 +35,16 @@ def test_it_waits_and_goes_on_with_the_result(tmp_path):
     assert [pq.read_metadata(f).num_rows for f in place.glob("rows/*.parquet")] == [3]
     (place / "result.json").write_text(json.dumps({"model_id": "mine@1", "loss": 0.5}))
     done = go(tmp_path / "r")
-    assert [(r["row_id"], r["model_id"]) for r in rows(done)] == [("p-0", "mine@1"), ("p-1", "mine@1"), ("p-2", "mine@1")]
+    assert [(r["row_id"], r["model_id"]) for r in rows(done)] == [(f"p-{i}", "mine@1") for i in range(3)]
     assert done.receipts[1]["result"]["loss"] == 0.5
     assert all(s["in"] + s["made"] == s["out"] + s["dropped"] for s in done.summary())
     with pytest.raises(InputError, match="made from other inputs"):
         go(tmp_path / "r", count=4)
 
 
-@pytest.mark.parametrize(("text", "said"), [('{"model": 1}', "must hold 'model_id'.*it holds model"), ("[1]", "no JSON")])
+@pytest.mark.parametrize(
+    ("text", "said"), [('{"model": 1}', "must hold 'model_id'.*it holds model"), ("[1]", "no JSON")]
+)
 def test_a_result_that_says_nothing(tmp_path, text, said):
     with pytest.raises(Waiting):
         go(tmp_path / "r")
