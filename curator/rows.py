@@ -90,8 +90,14 @@ COLUMNS: dict[str, Column] = {
     "model_rates": Column(
         pa.list_(
             pa.struct(
-                [("model", pa.string()), ("n", pa.int32()), ("n_ok", pa.int32()), ("n_undecided", pa.int32()),
-                 ("pass_rate", pa.float64()), ("cv", pa.float64())]
+                [
+                    ("model", pa.string()),
+                    ("n", pa.int32()),
+                    ("n_ok", pa.int32()),
+                    ("n_undecided", pa.int32()),
+                    ("pass_rate", pa.float64()),
+                    ("cv", pa.float64()),
+                ]
             )
         ),
         "the same numbers for each model by itself, by name",
@@ -134,9 +140,16 @@ COLUMNS: dict[str, Column] = {
     "flags": Column(pa.list_(pa.string()), "what speaks against the row, see `mark`; empty where nothing does"),
     "flag_detail": Column(pa.string(), "JSON: the number or the text behind each flag"),
     # dedup and decontamination
-    "cluster_id": Column(pa.string(), "row_id of the kept row of the duplicate cluster"),
+    "cluster_id": Column(
+        pa.string(),
+        "row_id of the row that stands for the cluster: the kept one of duplicates, or the nearest to the centroid",
+    ),
+    "cluster_size": Column(pa.int32(), "rows of the cluster"),
     "dup_of": Column(pa.string(), "row_id of the row this one duplicates"),
     "similarity": Column(pa.float64(), "similarity to dup_of, 0 to 1"),
+    # cluster: spherical k-means of a vector column
+    "cluster_cosine": Column(pa.float32(), "cosine of the row's vector to the centroid of its cluster"),
+    "cluster_sparse": Column(pa.bool_(), "true where the cluster is among the smallest: the data is thin there"),
     "contaminated": Column(pa.bool_(), "true where the problem matches a benchmark item"),
     "contamination": Column(pa.string(), "JSON list of hits: benchmark, item, matched spans, score, method"),
     # compress (names of specs core 1.5)

@@ -27,6 +27,7 @@ HELPERS = {
     "kernels",
     "contamination",
     "difficulty",
+    "diversity",
     "gradients",
     "near_dup",
     "retro",

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from curator.cli.store_commands import store
+
 app = typer.Typer(
     name="curator",
     help="Curate reasoning data and synthesise reasoning traces. Begin with: curator init, curator check FILE, "
@@ -17,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-store = typer.Typer(help="The store of model responses: list, count, clean.", no_args_is_help=True)
 app.add_typer(store, name="store")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline, one page of YAML.", show_default=False)]
@@ -175,6 +176,28 @@ def teachers(
 
 
 @app.command()
+def diversity(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Parquet files, folders of them, or of runs.", show_default=False),
+    ],
+    on: Annotated[
+        list[str] | None, typer.Option(help="Vector column, may be repeated; default grad and embedding.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text column, or none; default the first that is known.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column of groups: what each brings to the score.")] = None,
+    at: Annotated[int | None, typer.Option(min=1, help="Rows of a draw; default half of the smallest source.")] = None,
+    draws: Annotated[int, typer.Option(min=2, help="Draws of equal n.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how diverse a data set is, by vectors and by texts; compare several at equal n."""
+    from curator.cli import diversity as page
+
+    page.diversity(sources, on or [], text, by, at, draws, seed, as_json=as_json)
+
+
+@app.command()
 def report(folder: RunFolder) -> None:
     """Print the report of a run, and write it as one HTML page into its folder."""
     from curator.cli import runs
@@ -232,51 +255,3 @@ def version() -> None:
     from curator import __version__
 
     typer.echo(f"trace-curator {__version__}")
-
-
-StoreFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store.")]
-
-
-@store.command("ls")
-def store_ls(folder: StoreFolder = Path("runs/.store")) -> None:
-    """List the files of the store."""
-    from curator.cli import stores
-
-    stores.show("ls", folder)
-
-
-@store.command("stats")
-def store_stats(folder: StoreFolder = Path("runs/.store")) -> None:
-    """Count answers and tokens, by engine and model."""
-    from curator.cli import stores
-
-    stores.show("stats", folder)
-
-
-@store.command("verify")
-def store_verify(folder: StoreFolder = Path("runs/.store")) -> None:
-    """Count the bytes of every file that belong to no whole answer."""
-    from curator.cli import stores
-
-    stores.show("verify", folder)
-
-
-@store.command("compact")
-def store_compact(folder: StoreFolder = Path("runs/.store")) -> None:
-    """Put all files nobody writes to into one; nothing is lost."""
-    from curator.cli import stores
-
-    stores.show("compact", folder)
-
-
-@store.command("gc")
-def store_gc(
-    folder: StoreFolder = Path("runs/.store"),
-    older_than: Annotated[float | None, typer.Option(metavar="DAYS", help="Answers older than this.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Answers of this kind of engine.")] = None,
-    model: Annotated[str | None, typer.Option(help="Answers of this model.")] = None,
-) -> None:
-    """Throw away the answers that meet all conditions given, and compact the rest."""
-    from curator.cli import stores
-
-    stores.show("gc", folder, older_than=older_than, engine=engine, model=model)

@@ -13,8 +13,8 @@ from curator.errors import InputError
 PAYLOAD, SETTINGS = "dedup_index", "dedup_settings"
 
 
-def files(against: str | list[str] | None) -> list[str]:
-    """Return the Parquet files of an index.
+def files(against: str | list[str] | None, who: str = "dedup") -> list[str]:
+    """Return the Parquet files of an earlier dataset; `who` asks, for messages.
 
     Raises:
         InputError: nothing is there, or it is not Parquet.
@@ -26,7 +26,7 @@ def files(against: str | list[str] | None) -> list[str]:
     found = [str(p) for p in open_input({**DEFAULTS, "path": against}).paths]
     for path in found:
         if not path.endswith(".parquet"):
-            msg = f"dedup: against holds {path}; an index is a dataset kept as Parquet: read it and export it first"
+            msg = f"{who}: against holds {path}; it must be a dataset kept as Parquet: read it and export it first"
             raise InputError(msg)
     return found
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curator import fold
-from curator.errors import InputError
 from curator.op import Names, View
 from curator.ops import _against
 
@@ -109,6 +108,8 @@ def _block(batch: pa.RecordBatch, plan: Plan) -> Any:
 
 
 def _pieces(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, Any]]:
+    from curator.diversity.features import vectors  # 0.1 s of numpy that `check` need not pay
+
     for batch in batches:
         if plan.method != "semantic":
             yield texts(batch, plan.on), _block(batch, plan)
@@ -119,40 +120,9 @@ def _pieces(plan: Plan, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any
 
             salt = salt + figures.figures(*words.text_buffers(texts(batch, plan.on)), ordered=False)
         if plan.vectors is not None:
-            yield vectors(_column(batch, plan.vectors), plan.vectors, batch.column(0)), salt
+            yield vectors(_column(batch, plan.vectors), plan.vectors, batch.column(0), "dedup"), salt
         else:
             yield _encoded(str(plan.model), texts(batch, plan.on)), salt
-
-
-def vectors(column: Any, name: str, ids: Any) -> Any:
-    """Return float32[rows, d] of a list column; a null row is all zeros, and d is 0 where all rows are null.
-
-    Raises:
-        InputError: not a list of numbers, rows of different length, or NaN or infinity: names the row.
-    """
-    import numpy as np
-    import pyarrow.compute as pc
-
-    kind = column.type
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
-        msg = f"dedup: column '{name}' is {kind}; a vector column is a list of numbers"
-        raise InputError(msg)
-    there = np.flatnonzero(np.asarray(column.is_valid()))
-    some = column.drop_null()
-    sizes = np.asarray(pc.list_value_length(some)) if len(some) else np.zeros(0, np.int64)
-    size = int(sizes[0]) if len(sizes) else 0
-    if (odd := np.flatnonzero(sizes != size)).size:
-        row = ids[int(there[odd[0]])].as_py()
-        msg = f"dedup: '{name}' of row {row} has {sizes[odd[0]]} numbers, of row {ids[int(there[0])].as_py()} {size}; all must have as many"  # noqa: E501
-        raise InputError(msg)
-    out = np.zeros((len(column), size), np.float32)
-    if size:
-        out[there] = some.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(len(some), -1)
-    if (bad := np.flatnonzero(~np.isfinite(out).all(1))).size:
-        msg = f"dedup: '{name}' of row {ids[int(bad[0])].as_py()} holds NaN or infinity; drop such rows first, or set them null"  # noqa: E501
-        raise InputError(msg)
-    return out
 
 
 @lru_cache(maxsize=1)

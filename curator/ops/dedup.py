@@ -34,7 +34,7 @@ def _needs(settings: Mapping[str, Any]) -> Names:
 
 def _adds(settings: Mapping[str, Any]) -> dict[str, pa.DataType]:
     kept = {_against.PAYLOAD: pa.binary(), _against.SETTINGS: pa.string()} if settings.get("index") else {}
-    return {**rows.types(("cluster_id", "dup_of", "similarity")), "cluster_size": pa.int32(), **kept}
+    return {**rows.types(("cluster_id", "dup_of", "similarity", "cluster_size")), **kept}
 
 
 def inputs(settings: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from curator import table
+from curator.report.features import Picture, picture
 from curator.run.result import Run
 
 SAMPLES = 6  # rows shown in full
@@ -46,6 +47,8 @@ class Story:
     samples: list[Row] = field(default_factory=list)
     revised: list[Row] = field(default_factory=list)
     dropped: dict[str, list[Row]] = field(default_factory=dict)
+    diversity: Picture | None = None  # of the last rows with features
+    pool: Picture | None = None  # of the last step `cluster`
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -92,6 +95,7 @@ def gather(folder: Path, samples: int = SAMPLES) -> Story:
 
 def _read_rows(con: duckdb.DuckDBPyConnection, run: Run, story: Story, samples: int) -> None:
     having = [r["step"] for r in story.receipts if r.get("kind") != "sink"]
+    clusters = [r["step"] for r in story.receipts if r.get("op") == "cluster"]
     for step in reversed(having):
         files = run.files(step)
         have = set(table.schema_of(files).names)
@@ -101,6 +105,10 @@ def _read_rows(con: duckdb.DuckDBPyConnection, run: Run, story: Story, samples: 
             story.tokens = _tokens(con, files, have)
         if not story.revised and {"rollouts", "trace_revised"} <= have:
             story.revised = _revised(con, files, have, samples)
+        if story.diversity is None:
+            story.diversity = picture(con, files)
+        if story.pool is None and step in clusters:
+            story.pool = picture(con, files)
     for receipt in story.receipts:
         if receipt.get("dropped"):
             files = run.files(receipt["step"], dropped=True)

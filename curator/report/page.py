@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from curator.report import charts, revised
+from curator.report import charts, diversity, revised
 from curator.report.gather import CHARS, Story
 from curator.report.parts import section, table, text
 from curator.report.style import STYLE
@@ -38,7 +38,8 @@ def render(story: Story) -> str:
     """Return the page."""
     parts = [
         _head(story), section("Rows", charts.funnel(story.receipts) + _steps(story)), _tokens(story), _reports(story),
-        _engines(story), revised.section(story), _samples(story), _dropped(story), _pipeline(story),
+        diversity.section(story.diversity, story.pool), _engines(story), revised.section(story), _samples(story),
+        _dropped(story), _pipeline(story),
     ]  # fmt: skip
     return document(f"{story.name} - curator report", "\n".join(p for p in parts if p))
 

@@ -35,7 +35,7 @@ def intervals(points: Sequence[Point], title: str, *, low: float | None = None, 
     if not points:
         return ""
     ends = (min(p.low for p in points), max(p.high for p in points))
-    ticks = _ticks(ends[0] if low is None else low, ends[1] if high is None else high)
+    ticks = rounded(ends[0] if low is None else low, ends[1] if high is None else high)
     left, right = _LABEL, WIDTH - 170
     scale = (right - left) / (ticks[-1] - ticks[0])
     bottom = len(points) * _ROW
@@ -65,7 +65,7 @@ def field(points: Sequence[tuple[str, float, float]], across: str, up: str, titl
     ends = [math.log10(x) for _, x, _ in points]
     span = max(max(ends) - min(ends), 0.1)
     first, last = min(ends) - 0.06 * span, max(ends) + 0.06 * span
-    ticks = _ticks(min(y for _, _, y in points), max(y for _, _, y in points))
+    ticks = rounded(min(y for _, _, y in points), max(y for _, _, y in points))
     lines = []
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -142,7 +142,7 @@ def number(value: float) -> str:
 def clip(name: str, length: int) -> str:
     """Return `name`, its middle cut out where it is too long: the ends of model names tell them apart."""
     head = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:head]}\u2026{name[-(length - 1 - head):]}"
+    return name if len(name) <= length else f"{name[:head]}\u2026{name[-(length - 1 - head) :]}"
 
 
 def svg(height: float, title: str, lines: Sequence[str]) -> str:
@@ -151,7 +151,7 @@ def svg(height: float, title: str, lines: Sequence[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">\n{body}\n</svg>'
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def rounded(low: float, high: float) -> list[float]:
     """Return four to eight round numbers that enclose `low` and `high`."""
     span = high - low or abs(high) or 1.0
     step = 10 ** math.floor(math.log10(span / 4))

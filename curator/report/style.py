@@ -56,6 +56,14 @@ pre .new { background: var(--new0); }
 pre .new.h1 { background: var(--new1); }
 pre .new.h2 { background: var(--new2); }
 pre .new.h3 { background: var(--new3); }
+path.curve, path.dots { fill: none; stroke-linecap: round; stroke-linejoin: round; }
+path.curve { stroke-width: 2; }
+path.dots { stroke-width: 5; stroke-opacity: 0.55; }
+path.a { stroke: var(--kept); }
+path.b { stroke: var(--gone); }
+path.dots.b { stroke-opacity: 0.9; }
+circle.a { fill: var(--kept); }
+circle.b { fill: var(--gone); }
 .audit th, .audit td { overflow-wrap: normal; padding-right: 18px; }
 .audit td:last-child { min-width: 260px; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: 13px; margin: 4px 0; }

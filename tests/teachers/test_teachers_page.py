@@ -160,8 +160,8 @@ def test_hostile_names_are_text(tmp_path):
 
 
 def test_numbers_on_axes():
-    assert plots._ticks(0.02, 0.97) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    assert plots._ticks(5, 5)[0] <= 5 <= plots._ticks(5, 5)[-1]
+    assert plots.rounded(0.02, 0.97) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert plots.rounded(5, 5)[0] <= 5 <= plots.rounded(5, 5)[-1]
     assert plots.clip("a" * 10, 10) == "a" * 10
     assert plots.clip("abcdefghij", 7) == "abc…hij"
     assert plots.field([("a", 1.0, 0.5)], "x", "y", "t") == ""
