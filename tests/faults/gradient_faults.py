@@ -30,7 +30,7 @@ class Logged(PocketEngine):
 def write_rows(path, count):
     with open(path, "w") as f:
         for i in range(count):
-            trace = f"<think>\n{'Add them. ' * (1 + i % 5)}\n</think>\n\n{3 * i}"
+            trace = f"<think>\n{'Add them. ' * (i % 3)}\n</think>\n\n{3 * i}"
             f.write(json.dumps({"id": f"p-{i}", "problem": f"What is {i} + {2 * i}?", "trace": trace}) + "\n")
 
 

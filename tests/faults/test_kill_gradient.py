@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 import gradient_faults  # noqa: E402
 from kills import forkserver, killed_rounds  # noqa: E402
 
-KILLS, ROWS = 3, 40
+KILLS, ROWS = 3, 36
 
 
 def features(folder):
