@@ -128,8 +128,6 @@ def adds(settings: Settings) -> Mapping[str, pa.DataType]:
     """Return the columns that appear."""
     kind = KINDS[settings["kind"]]
     found = rows.types(kind.adds(settings) + kind.common)
-    if "grad" in found:
-        found["grad"] = pa.list_(pa.float32(), settings["d"])
     return {named(settings, name): kind for name, kind in found.items()}
 
 
