@@ -3,7 +3,8 @@
 For each seed the page runs twice on the pocket set, three rounds: as it is, and without its last two steps in the loop
 (`cluster` and the choice of what falls into sparse clusters). Both ask the same teacher and share its answers. Compared
 is the G-Vendi score of the new problems at equal n: all that the filter kept, and the mean over random subsets of that
-size of what the other run made. The set to be grown, few-shots and answers differ from seed to seed.
+size of what the other run made. Beside it stands the score of the whole set (what was grown from, and the new problems)
+at equal n. Seeds differ in the set, the few-shots and the answers.
 
     python benchmarks/prismatic.py [--seeds 10] [--pool 120] [--draws 40] [--rounds 3]
 
@@ -23,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from curator.diversity.vendi import spectrum, vendi
 
 from curator.check import load
+from curator.diversity.vendi import spectrum, vendi
 from curator.pipeline import Pipeline
 from curator.run.local import run
 
@@ -50,18 +51,21 @@ def page(seed: int, sizes: dict[str, int], *, sparse: bool) -> Pipeline:
     return Pipeline(found.name, tuple(steps), found.engines, seed)
 
 
-def vectors(table: pa.Table) -> np.ndarray[Any, Any]:
-    """Return the features of the new problems."""
-    return np.array([g for r, g in zip(table["round"].to_pylist(), table["grad"].to_pylist(), strict=True) if r and g])
+Floats = np.ndarray[Any, Any]
 
 
-def mean_at(x: np.ndarray[Any, Any], n: int, seed: int) -> tuple[float, float]:
-    """Return mean and standard deviation of G-Vendi over random subsets of n rows; of all rows where n is all."""
-    if n == len(x):
-        return vendi(spectrum(x)), 0.0
+def vectors(table: pa.Table) -> tuple[Floats, Floats]:
+    """Return the features of the rows that entered the loop and of the new ones."""
+    pairs = list(zip(table["round"].to_pylist(), table["grad"].to_pylist(), strict=True))
+    return np.array([g for r, g in pairs if not r and g]), np.array([g for r, g in pairs if r and g])
+
+
+def mean_at(pool: Floats | None, x: Floats, n: int, seed: int) -> tuple[float, float]:
+    """Return mean and deviation of G-Vendi over random subsets of n rows of `x` (all, where n is all), with `pool`."""
     draw = np.random.default_rng(seed)
-    found = [vendi(spectrum(x[draw.choice(len(x), n, replace=False)])) for _ in range(DRAWS)]
-    return statistics.fmean(found), statistics.stdev(found)
+    parts = [x] if n == len(x) else [x[draw.choice(len(x), n, replace=False)] for _ in range(DRAWS)]
+    found = [vendi(spectrum(part if pool is None else np.concatenate([pool, part]))) for part in parts]
+    return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else 0.0
 
 
 def measure(seed: int, sizes: dict[str, int], folder: Path) -> dict[str, Any]:
@@ -75,14 +79,18 @@ def measure(seed: int, sizes: dict[str, int], folder: Path) -> dict[str, Any]:
         (loop,) = [r for r in done.receipts if r["step"] == "loop"]
         found[f"pool_{name}"] = loop["rows_in"]
         found[f"yielded_{name}"] = [one["yielded"] for one in loop["rounds"]]
-    n = min(len(x) for x in held.values())
+    n = min(len(x) for _, x in held.values())
     found["n"] = n
     if n < 2:
         return found | {"seconds": round(time.monotonic() - began, 1)}
-    for name, x in held.items():
-        score, spread = mean_at(x, n, seed)
+    for name, (pool, x) in held.items():
+        score, spread = mean_at(None, x, n, seed)
+        whole, spread_whole = mean_at(pool, x, n, seed)
         found[f"g_vendi_{name}"], found[f"sd_{name}"] = round(score, 3), round(spread, 3)
+        found[f"whole_{name}"], found[f"whole_sd_{name}"] = round(whole, 3), round(spread_whole, 3)
+    found["g_vendi_pool"] = round(vendi(spectrum(held["sparse"][0])), 3)
     found["higher"] = found["g_vendi_sparse"] > found["g_vendi_all"]
+    found["whole_higher"] = found["whole_sparse"] > found["whole_all"]
     found["seconds"] = round(time.monotonic() - began, 1)
     return found
 
@@ -117,6 +125,7 @@ def summary(rows: list[dict[str, Any]], sizes: dict[str, int]) -> dict[str, Any]
         "command": "python benchmarks/prismatic.py",
         "sizes": sizes, "asked": "higher in at least 8 of 10 seeds", "seeds": len(rows),
         "higher": sum(r["higher"] for r in told),
+        "whole_higher": sum(r["whole_higher"] for r in told),
         "median_ratio": round(statistics.median(ratios), 4) if ratios else None,
         "rows": rows,
     }  # fmt: skip

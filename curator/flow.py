@@ -14,14 +14,10 @@ An operator from elsewhere carries them as attributes of its factory.
 
 from __future__ import annotations
 
-import glob
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,9 +25,10 @@ import pyarrow as pa
 from curator import rows
 from curator.errors import CheckError, CuratorError
 from curator.near import nearest
-from curator.op import Op, Split, builtin_names, find
+from curator.op import Op, builtin_names, find
 from curator.pipeline import STATE, EngineSpec, Gaps, Pipeline, Problem, Step, Where
 from curator.settings import engine_room
+from curator.state import standing_in, state_path, with_state
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _rounds(pipeline: Pipeline, loop: Step, now: Columns, gaps: Gaps, problems: 
     begin = now.plus({"round": rows.COLUMNS["round"].type})
     for head in (f"{loop.label}.", f"{loop.label}, from the second round on: "):
         found: list[Problem] = []
-        with standing_in(begin) as folder:
+        with standing_in(begin.schema) as folder:
             body = tuple(with_state(step, folder) for step in loop.body)
             walked = [columns for _, columns in _walk(pipeline, body, begin, gaps, found, head)]
             after = walked[-1] if walked else begin
@@ -122,56 +119,6 @@ def _joined(loop: Step, begin: Columns, after: Columns, problems: list[Problem])
             problems.append(Problem(loop.where, f"{told}; cast it in the steps (sql), or write mode: replace"))
             return replace(begin, complete=False)
     return Columns({**begin.types, **new.types}, begin.complete and new.complete)
-
-
-@contextmanager
-def standing_in(columns: Columns) -> Iterator[Path]:
-    """Give a folder that stands for the state of a loop while there is none: these columns without rows."""
-    with tempfile.TemporaryDirectory(prefix="state-") as folder:
-        path = Path(folder) / "state"
-        path.mkdir()
-        import pyarrow.parquet as pq  # no empty table: to make any array, pyarrow imports pandas where it is (0.5 s)
-
-        pq.ParquetWriter(path / "part-00000.parquet", pa.schema(list(columns.schema.items()))).close()
-        yield path
-
-
-def state_path(folder: Path) -> str:
-    """Return what `${state}` stands for: the shards in the folder of a state, which holds its receipt as well."""
-    return f"{glob.escape(str(folder))}/part-*.parquet"
-
-
-def with_state(step: Step, folder: Path) -> Step:
-    """Return a step of a loop with the path of the state in the place of `${state}` in its settings."""
-    path = state_path(folder)
-
-    def put(value: Any) -> Any:
-        if isinstance(value, str):
-            return value.replace(STATE, path)
-        if isinstance(value, Mapping):
-            return {k: put(v) for k, v in value.items()}
-        return type(value)(put(v) for v in value) if isinstance(value, list | tuple) else value
-
-    return replace(step, settings={name: put(value) for name, value in step.settings.items()})
-
-
-def resized(step: Step, size: Callable[[int], int]) -> Step:
-    """Return a step, and those of a loop, with `size` of the number of rows it makes by itself."""
-    own = hook(step.op, "sized")
-    settings = own(step.bound, size) if own is not None else step.settings
-    return replace(step, settings=settings, body=tuple(resized(inner, size) for inner in step.body))
-
-
-def without_waiting(step: Step) -> Step:
-    """Return a step, and those of a loop, with barriers that let the rows pass: for a plan and a preview."""
-    body = tuple(without_waiting(inner) for inner in step.body)
-    if step.kind != "barrier":
-        return replace(step, body=body)
-
-    def passing(**settings: Any) -> Callable[[Any], Split]:
-        return lambda _view: Split(f'select *, null::varchar as "{settings["expects"]}" from rows')
-
-    return replace(step, op=replace(step.op, kind=lambda _settings: "table", factory=passing), settings=step.bound)
 
 
 def hook(op: Op, name: str) -> Callable[..., Any] | None:

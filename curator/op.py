@@ -46,7 +46,7 @@ Settings = Mapping[str, Any]
 Names = tuple[str, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
-DROPPED = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("evidence", pa.string())])
+DROPPED = pa.schema([(name, pa.string()) for name in ("row_id", "reason", "evidence")])
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,7 @@ class Sink(Protocol):
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
 
 
-class Steps:
-    """The type of a setting that holds steps: the body of a loop. The factory gets their labels and need not look."""
-
-
+Steps = typing.NewType("Steps", tuple)  # the type of a setting that holds steps; the factory gets their labels
 RowFn = Callable[[pa.Table], pa.Table | Result]
 ModelFn = Callable[[pa.Table], Awaitable[pa.Table | Result]]
 TableFn = Callable[[View], Split]
@@ -125,10 +122,7 @@ BarrierFn = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of an operator, read off its signature and docstring.
-
-    `many`: it takes several engines. `is_body`: it holds steps.
-    """
+    """One setting, read off signature and docstring. `many`: it takes several engines; `is_body`: it holds steps."""
 
     name: str
     type: Any
@@ -187,8 +181,8 @@ class Op:
             required = p.default is inspect.Parameter.empty
             default = None if required else p.default
             many = engine and any(typing.get_origin(kind) is tuple for kind in typing.get_args(hint))
-            told = docs.get(p.name, "")
-            found.append(Setting(p.name, hint, default, required, told, engine, many, hint is Steps))
+            said = docs.get(p.name, "")
+            found.append(Setting(p.name, hint, default, required, said, engine, many, hint is Steps))
         return tuple(found)
 
 
@@ -292,9 +286,8 @@ def find(name: str) -> Op:
     except (ImportError, AttributeError) as e:
         msg = f"operator '{name}': cannot import {target} ({e})"
         raise CheckError(msg) from e
-    for op in REGISTRY.values():
-        if op.factory is factory:
-            return op
+    if found := next((op for op in REGISTRY.values() if op.factory is factory), None):
+        return found
     msg = f"operator '{name}': {target} is not registered; decorate it with @curator.operator(...)"
     raise CheckError(msg)
 

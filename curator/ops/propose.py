@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import prompts, rows
-from curator.engines.protocol import GENERATE, Completion, Engine, Message
+from curator.engines.protocol import GENERATE, Completion, Engine, Message, Request
 from curator.errors import CheckError
 from curator.op import DROPPED, ModelFn, Names, Result, operator
 from curator.ops.generate import requests
@@ -88,6 +89,7 @@ def propose(
     Raises:
         CheckError: `n` is below 1, or the pattern has no group `problem` or does not compile.
     """
+    settings = dict(locals())
     if n < 1:
         msg = f"propose: n is {n}, it must be at least 1"
         raise CheckError(msg)
@@ -104,20 +106,13 @@ def propose(
         messages = (Message("system", prompts.fill(system, **values)), user) if system else (user,)
         asked = requests(messages, sampling, range(n), "", row, engine, seed)
         first = [c for found in await asyncio.gather(*map(engine.generate, asked)) for c in found]
-        return list(await asyncio.gather(*(talk(row, i, messages, c, values) for i, c in enumerate(first))))
+        later = [prompts.fill(text, **values) for text in then]
 
-    async def talk(
-        row: Mapping[str, Any], i: int, messages: tuple[Message, ...], first: Completion, values: Mapping[str, str]
-    ) -> list[Completion]:
-        turns = [first]
-        for text in then:
-            if turns[-1].finish_reason not in ("stop", "length"):
-                break
-            answer = Message("assistant", split_think(turns[-1].text).response)
-            messages = (*messages, answer, Message("user", prompts.fill(text, **values)))
-            (request,) = requests(messages, sampling, range(i, i + 1), "", row, engine, seed)
-            turns += await engine.generate(request)
-        return turns
+        def one(i: int, messages: tuple[Message, ...]) -> Request:
+            return requests(messages, sampling, range(i, i + 1), "", row, engine, seed)[0]
+
+        talks = (_talk(engine, messages, c, later, partial(one, i)) for i, c in enumerate(first))
+        return list(await asyncio.gather(*talks))
 
     async def run(table: pa.Table) -> Result:
         import asyncio  # 0.03 s that `check` need not pay
@@ -127,25 +122,48 @@ def propose(
         null = {r["row_id"]: [c for c in named if r[c] is None] for r in row_list}
         todo = [(i, r) for i, r in enumerate(row_list) if not null[r["row_id"]]]
         answers = await asyncio.gather(*(ask(r) for _, r in todo))
-        dropped = [(k, "null_field", json.dumps({"columns": v})) for k, v in null.items() if v]
-        source, made, refused = [], [], 0
-        for (i, row), talks in zip(todo, answers, strict=True):
-            read = [_last(turns, pattern, row) for turns in talks]
-            kept = [(k, t, f) for k, (t, f) in enumerate(zip(talks, read, strict=True)) if isinstance(f, dict)]
-            refused += len(read) - len(kept)
-            if not kept:
-                dropped.append((row["row_id"], "nothing_proposed", json.dumps({"replies": read})))
-            source += [i] * len(kept)
-            made += [_made(row, k, turns, found, engine) for k, turns, found in kept]
-        kinds = _adds({"pattern": pattern, "then": then})
-        out = rows.put(
-            table.take(pa.array(source, pa.int64())),
-            {name: pa.array([m[name] for m in made], kind) for name, kind in kinds.items()},
-        )
-        lost = pa.table({f.name: [d[i] for d in dropped] for i, f in enumerate(DROPPED)}, DROPPED)
-        return Result(out, lost, {"refused": refused})
+        return _result(table, todo, answers, null, settings)
 
     return run
+
+
+def _result(
+    table: pa.Table, todo: list[tuple[int, Mapping[str, Any]]], answers: list[list[list[Completion]]],
+    null: Mapping[str, list[str]], settings: Mapping[str, Any],
+) -> Result:  # fmt: skip
+    """Return the new rows, and the rows without any as dropped."""
+    pattern, engine = settings["pattern"], settings["engine"]
+    dropped = [(k, "null_field", json.dumps({"columns": v})) for k, v in null.items() if v]
+    source, made, refused = [], [], 0
+    for (i, row), talks in zip(todo, answers, strict=True):
+        read = [_last(turns, pattern, row) for turns in talks]
+        kept = [(k, t, f) for k, (t, f) in enumerate(zip(talks, read, strict=True)) if isinstance(f, dict)]
+        refused += len(read) - len(kept)
+        if not kept:
+            dropped.append((row["row_id"], "nothing_proposed", json.dumps({"replies": read})))
+        source += [i] * len(kept)
+        made += [_made(row, k, turns, found, engine) for k, turns, found in kept]
+    kinds = _adds(settings)
+    out = rows.put(
+        table.take(pa.array(source, pa.int64())),
+        {name: pa.array([m[name] for m in made], kind) for name, kind in kinds.items()},
+    )
+    lost = pa.table({f.name: [d[i] for d in dropped] for i, f in enumerate(DROPPED)}, DROPPED)
+    return Result(out, lost, {"refused": refused})
+
+
+async def _talk(
+    engine: Engine, messages: tuple[Message, ...], first: Completion, later: list[str],
+    request: Callable[[tuple[Message, ...]], Request],
+) -> list[Completion]:  # fmt: skip
+    """Return the turns of one conversation; it ends early where a request fails."""
+    turns = [first]
+    for text in later:
+        if turns[-1].finish_reason not in ("stop", "length"):
+            break
+        messages = (*messages, Message("assistant", split_think(turns[-1].text).response), Message("user", text))
+        turns += await engine.generate(request(messages))
+    return turns
 
 
 def _accept(pattern: str | None) -> None:

@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from curator import table
 from curator.errors import InputError
-from curator.flow import resized, without_waiting
 from curator.op import Op, Result
 from curator.pipeline import Pipeline, Step, every
 from curator.run import receipts, whole, worker
@@ -29,6 +28,7 @@ from curator.run.local import execute, open_store
 from curator.run.progress import Progress
 from curator.run.rehearsal import Rehearsed, Use
 from curator.run.session import Session
+from curator.run.trial import resized, without_waiting
 from curator.shards import SHARD_ROWS, widen
 
 STORED, EARLIER, CAP = "stored answers", "an earlier run", "at most (max_tokens)"

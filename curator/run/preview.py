@@ -13,12 +13,12 @@ from typing import Any
 
 from curator import table
 from curator.engines.protocol import Completion, Request
-from curator.flow import resized, without_waiting
 from curator.pipeline import Pipeline, Step
 from curator.run.local import execute, open_store
 from curator.run.meter import Engines, Meter
 from curator.run.progress import Progress
 from curator.run.session import Session
+from curator.run.trial import resized, without_waiting
 from curator.shards import SHARD_ROWS
 
 SHOWN = 400  # characters of a cell; prompts are shown whole

@@ -11,7 +11,6 @@ from typing import Any
 
 from curator import table
 from curator.errors import CheckError
-from curator.flow import Columns, standing_in, with_state
 from curator.op import Op
 from curator.pipeline import Pipeline, Step
 from curator.run import receipts
@@ -19,6 +18,7 @@ from curator.run.laws import Spec
 from curator.run.meter import Engines
 from curator.run.progress import Progress
 from curator.run.receipts import Fingerprints, Receipt
+from curator.state import standing_in, with_state
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _body(
     prints: Fingerprints,
 ) -> list[str]:  # fmt: skip
     """Return the keys of a loop's steps on a state that is none, for the key of the loop."""
-    with standing_in(Columns()) as folder:
+    with standing_in({}) as folder:
         none = state_of(folder, "state")
         return [p.key for p in plan_steps(pipeline, root, engines, None, wanted, state=none, prints=prints)]
 
