@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,21 @@ def saturn(done):
         assert (r["above_chance"] < 0) == (r["above_guess"] < 0)
 
 
+def promptcot_em(done):
+    scored = {}
+    for r in rows(done, "score"):
+        scored.setdefault(r["problem_id"], []).append(r["logprob_sum"])
+    kept = rows(done, "barrier")
+    assert {r["problem_id"] for r in kept} == set(scored)
+    for r in kept:
+        assert r["logprob_sum"] == max(scored[r["problem_id"]])
+        assert r["reward_spread"] == max(scored[r["problem_id"]]) - min(scored[r["problem_id"]])
+        assert r["model_id"] == "student@1"
+
+
+TRAINED = "import json, sys; json.dump(dict(model_id='student@1'), open(sys.argv[2], 'w'))"
+TRAIN = f"steps.barrier.command={json.dumps(f'{sys.executable} -c "{TRAINED}" {{rows}} {{result}}')}"
+
 # The model is nearly of one mind at the pages' temperatures: few problems would show no spread.
 HOT = ["steps.generate.temperature=1.5", "steps.generate.top_p=1", "steps.generate.max_tokens=320"]
 SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
@@ -153,6 +170,7 @@ SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "provenance": (["steps.sample.n=4"], provenance),
     "dasd": (["steps.sample.n=4"], dasd),
     "prismatic": (["steps.read.n=24", "steps.loop.draw.n=6", "steps.loop.rounds=2"], prismatic),
+    "promptcot-em": (["steps.read.n=4", "steps.generate-2.n=2", TRAIN], promptcot_em),
     "saturn": (["steps.construct.n=1", "steps.generate.n=2"], saturn),
     "s1k": (["steps.sample.n=20", "steps.select-3.n=3"], s1k),
 }
