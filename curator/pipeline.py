@@ -135,7 +135,8 @@ def _inner(op: Op, steps: Any) -> Pipeline:
     if not several or not all(isinstance(one, Pipeline) and one.steps for one in several):
         msg = f"{op.name}: steps wants steps, such as cu.generate(...) | cu.verify(), got {shown(steps)}"
         raise CheckError(msg)
-    return reduce(or_, several)
+    joined: Pipeline = reduce(or_, several)
+    return joined
 
 
 def _with_engine(specs: dict[str, EngineSpec], given: Any) -> tuple[dict[str, EngineSpec], Any]:

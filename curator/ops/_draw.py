@@ -121,7 +121,8 @@ def _trigrams(text: str) -> np.ndarray[Any, Any]:
     for i in range(max(1, len(name) - 2)):
         digest = hashlib.blake2b(name[i : i + 3].encode("utf-8", "surrogatepass"), digest_size=4).digest()
         found[int.from_bytes(digest, "big") % BUCKETS] += 1.0
-    return found / np.linalg.norm(found)
+    unit: np.ndarray[Any, Any] = found / np.linalg.norm(found)
+    return unit
 
 
 def balanced(values: Sequence[str], n: int, seed: int, name: str) -> list[str]:

@@ -32,7 +32,7 @@ def output(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> d
 
 
 def _listed(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) and pa.types.is_string(kind.value_type)
+    return bool(pa.types.is_list(kind) and pa.types.is_string(kind.value_type))
 
 
 def _adds(settings: Mapping[str, Any]) -> dict[str, pa.DataType]:

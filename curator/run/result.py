@@ -37,8 +37,8 @@ class Run:
 
     def rounds(self, loop: str = "loop") -> list[Run]:
         """Return the rounds of a loop so far, each as a run of its own."""
-        (step,) = [s for s in self.steps if s["label"] == loop] or [None]
-        if step is None or step["kind"] != "loop":
+        step = next((s for s in self.steps if s["label"] == loop and s["kind"] == "loop"), None)
+        if step is None:
             msg = f"{self.folder} has no loop '{loop}'"
             raise CheckError(msg)
         folder = self.folder / "steps" / step["folder"]

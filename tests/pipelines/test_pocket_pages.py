@@ -154,7 +154,8 @@ def promptcot_em(done):
 
 
 TRAINED = "import json, sys; json.dump(dict(model_id='student@1'), open(sys.argv[2], 'w'))"
-TRAIN = f"steps.barrier.command={json.dumps(f'{sys.executable} -c "{TRAINED}" {{rows}} {{result}}')}"
+COMMAND = f'{sys.executable} -c "{TRAINED}" {{rows}} {{result}}'
+TRAIN = "steps.barrier.command=" + json.dumps(COMMAND)
 
 # The model is nearly of one mind at the pages' temperatures: few problems would show no spread.
 HOT = ["steps.generate.temperature=1.5", "steps.generate.top_p=1", "steps.generate.max_tokens=320"]
