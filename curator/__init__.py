@@ -66,10 +66,13 @@ class _Room(ModuleType):
 
 
 class _Package(ModuleType):
-    """Importing `curator.export` puts that module where the verb `export` was; this makes it callable as it arrives."""
+    """Importing `curator.export` puts that module where the verb `export` was; this makes it callable as it arrives.
+
+    `barrier` likewise.
+    """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "export" and isinstance(value, ModuleType):
+        if name in ("export", "barrier") and isinstance(value, ModuleType):
             value.__class__ = _Room
         super().__setattr__(name, value)
 

@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from curator.errors import CheckError, InputError, OperatorError, Waiting
 RESULT, RECEIPT, LOG, MANIFEST = "result.json", "receipt.json", "command.log", "manifest.json"
 RESULT_BYTES = 64 << 20  # a result is numbers or an id, not a model: a larger file is the wrong one
 LOG_TAIL = 300  # characters of a failed command's log in the message
+ASKED_S = 0.5  # between two looks whether the command shall stop
 
 
 def fingerprint(path: Path) -> str:
@@ -48,8 +49,9 @@ def fingerprint(path: Path) -> str:
 
 
 def pass_barrier(
-    folder: Path, inputs: Mapping[str, Path], *, command: str | None = None, timeout: float = 86_400.0
-) -> Path:
+    folder: Path, inputs: Mapping[str, Path], *, command: str | None = None, timeout: float = 86_400.0,
+    stop: Callable[[], None] = lambda: None,
+) -> Path:  # fmt: skip
     """Return the result made from `inputs`: the one that is there, or what `command` makes; else stop and say so.
 
     Args:
@@ -58,6 +60,7 @@ def pass_barrier(
         command: run without a shell; `{name}` is the path of an input, `{result}` the file that it must write. It is
             run again only where the inputs or the command itself have changed.
         timeout: seconds the command may take; it is ended after that, with all processes it started.
+        stop: asked while the command runs; what it raises ends the command.
 
     Raises:
         CheckError: the command does not parse, or names neither an input nor `{result}`.
@@ -77,7 +80,7 @@ def pass_barrier(
     began = time.time()
     if argv is not None:
         result.unlink(missing_ok=True)
-        _run(argv, folder, timeout)
+        _run(argv, folder, timeout, stop)
         if not result.exists():
             msg = f"barrier {folder.name}: the command ended well and wrote no {result}"
             raise OperatorError(msg)
@@ -114,7 +117,7 @@ def _argv(command: str | None, places: Mapping[str, str]) -> list[str] | None:
     return parts
 
 
-def _run(argv: list[str], folder: Path, timeout: float) -> None:
+def _run(argv: list[str], folder: Path, timeout: float, stop: Callable[[], None]) -> None:
     """Run the command in a session of its own, its output in the log; end the whole session when time is up."""
     with (folder / LOG).open("wb") as log:
         try:
@@ -124,8 +127,12 @@ def _run(argv: list[str], folder: Path, timeout: float) -> None:
         except OSError as e:
             msg = f"barrier {folder.name}: cannot run {argv[0]}: {table.describe(e)}"
             raise OperatorError(msg) from e
+        until = time.monotonic() + timeout
         try:
-            code = process.wait(timeout)
+            while (code := _waited(process, min(ASKED_S, until - time.monotonic()))) is None:
+                stop()
+                if time.monotonic() >= until:
+                    raise subprocess.TimeoutExpired(argv, timeout)
         except subprocess.TimeoutExpired:
             msg = f"barrier {folder.name}: the command took longer than {timeout:g} s and was ended"
             raise OperatorError(msg) from None
@@ -137,6 +144,13 @@ def _run(argv: list[str], folder: Path, timeout: float) -> None:
         tail = " ".join((folder / LOG).read_text("utf-8", "replace")[-LOG_TAIL:].split())
         msg = f"barrier {folder.name}: the command ended with code {code}: {tail or 'it said nothing'}"
         raise OperatorError(msg)
+
+
+def _waited(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return process.wait(max(0.0, seconds))
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,35 @@ from curator.op import Op
 from curator.pipeline import UNNAMED, EngineSpec, Gaps, Pipeline, Problem, Step, Where, find_op
 from curator.settings import bind, bind_engine
 from curator.yaml_io import Page, scalar
+from curator.yaml_io import Path as At
 
 TOP = ("name", "description", "seed", "engines", "steps")
 ALIAS = re.compile(r"^[A-Za-z_][\w-]*$")
 NAME = re.compile(r"^[\w][\w. -]*$")
 _NO_PAGE = "an empty page; a pipeline has name, engines and steps"
+
+
+@dataclass
+class Found:
+    """A step as it stands on the page: where, its verb, its operator (None where there is none of that name).
+
+    `body`: the steps of a loop; `gaps`: what is wrong among them.
+    """
+
+    at: At
+    op: Op | None
+    label: str
+    body: list[Found] = field(default_factory=list)
+    gaps: Gaps = field(default_factory=Gaps)
+
+
+_NONE = Found((), None, "")
+
+
+def _every(found: Sequence[Found], head: str = "") -> Iterator[tuple[str, Found]]:
+    for one in found:
+        yield head + one.label, one
+        yield from _every(one.body, f"{head}{one.label}.")
 
 
 class Builder:
@@ -41,19 +66,14 @@ class Builder:
         for key in data:
             if key not in TOP:
                 self.add(f"no top-level key '{key}'{near.hint(key, TOP)}", key)
-        found = self._verbs(data.get("steps"))
+        found = self._verbs(data.get("steps"), ("steps",))
         for text in overrides:
             self._override(text, found)
         engines = self._engines(data.get("engines"))
-        steps: list[Step] = []
-        for i, op, label in found:
-            if op is None:
-                self.gaps.unknown.add(len(steps))
-            else:
-                steps.append(self._step(i, op, label))
+        steps = self._steps(found, self.gaps)
         return Pipeline(
             name=self._name(data.get("name")),
-            steps=tuple(steps),
+            steps=steps,
             engines=engines,
             seed=seed if seed is not None else self._typed("seed", int, 0),
             where=Where(self.page.file),
@@ -101,49 +121,69 @@ class Builder:
             out[alias] = EngineSpec(alias, spec["kind"], bound, self.page.where(*at))
         return out
 
-    def _verbs(self, data: Any) -> list[tuple[int, Op | None, str]]:
-        """Return (position, operator, label) of every step; the operator is None where there is none of that name."""
+    def _verbs(self, data: Any, at: At) -> list[Found]:
+        """Return the steps of a list that stands at `at`, with their operators and labels, loops with their bodies."""
         if not isinstance(data, list) or not data:
-            self.add("steps wants a list, the first a source: `- read: {path: ...}`", "steps")
+            first = ", the first a source: `- read: {path: ...}`" if at == ("steps",) else " of steps: `- verb: {...}`"
+            self.add(f"steps wants a list{first}", *at)
             return []
-        found: list[tuple[int, Op | None, str]] = []
+        found: list[Found] = []
+        seen: dict[str, int] = {}
         for i, item in enumerate(data):
             if isinstance(item, str):
-                item = self.page.data["steps"][i] = {item: None}
+                item = data[i] = {item: None}
             if not isinstance(item, dict) or len(item) != 1:
-                self.add(f"a step is one verb and its settings, `- verb: {{...}}`, got {near.shown(item)}", "steps", i)
+                self.add(f"a step is one verb and its settings, `- verb: {{...}}`, got {near.shown(item)}", *at, i)
                 continue
-            verb = next(iter(item))
+            verb, settings = next(iter(item.items()))
             op = None
             try:
                 op = find_op(verb)
             except CuratorError as e:
-                self.add(str(e), "steps", i, verb)
-            found.append((i, op, op.name if op else verb.rpartition(":")[2]))
-        seen: dict[str, int] = {}
-        for at, (i, op, name) in enumerate(found):
+                self.add(str(e), *at, i, verb)
+            name = op.name if op else verb.rpartition(":")[2]
             seen[name] = seen.get(name, 0) + 1
-            found[at] = (i, op, name if seen[name] == 1 else f"{name}-{seen[name]}")
+            one = Found((*at, i, verb), op, name if seen[name] == 1 else f"{name}-{seen[name]}")
+            for inner in (s.name for s in op.settings if s.is_body) if op and isinstance(settings, dict) else ():
+                if inner in settings:
+                    one.body = self._verbs(settings[inner], (*one.at, inner))
+            found.append(one)
         return found
 
-    def _step(self, i: int, op: Op, label: str) -> Step:
-        verb, settings = next(iter(self.page.data["steps"][i].items()))
-        at = ("steps", i, verb)
+    def _steps(self, found: Sequence[Found], gaps: Gaps) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for one in found:
+            if one.op is None:
+                gaps.unknown.add(len(steps))
+            else:
+                steps.append(self._step(one, one.op, gaps))
+        return tuple(steps)
+
+    def _step(self, one: Found, op: Op, gaps: Gaps) -> Step:
+        at, settings = one.at, self._node(one.at)
         if settings is not None and not isinstance(settings, dict):
             first = next((s.name for s in op.settings), None)
-            way = f"; write `{verb}: {{{first}: {settings}}}`" if first and not isinstance(settings, list) else ""
-            self.add(f"{verb} wants its settings by name, got {near.shown(settings)}{way}", *at)
-            self.gaps.broken.add(label)
+            way = f"; write `{at[-1]}: {{{first}: {settings}}}`" if first and not isinstance(settings, list) else ""
+            self.add(f"{at[-1]} wants its settings by name, got {near.shown(settings)}{way}", *at)
+            gaps.broken.add(one.label)
             settings = None
         bound, faults = bind(op, settings or {})
         for fault in faults:
             self.add(fault.message, *at, *([fault.setting] if fault.setting else []))
         if faults:
-            self.gaps.broken.add(label)
+            gaps.broken.add(one.label)
         lines = {name: self.page.where(*at, name) for name in settings or {}}
-        return Step(label, op, bound, self.page.where(*at), lines)
+        body = self._steps(one.body, one.gaps)
+        gaps.inner[one.label] = one.gaps
+        return Step(one.label, op, bound, self.page.where(*at), lines, body)
 
-    def _override(self, text: str, found: list[tuple[int, Op | None, str]]) -> None:
+    def _node(self, at: At) -> Any:
+        node: Any = self.page.data
+        for key in at:
+            node = node[key]
+        return node
+
+    def _override(self, text: str, found: Sequence[Found]) -> None:
         """Write one `--set` into the page, so that it is judged like anything written there."""
         where = Where(f"--set {text.partition('=')[0]}")
 
@@ -153,7 +193,7 @@ class Builder:
         key, equals, value = text.partition("=")
         parts = key.strip().split(".")
         if not equals:
-            return wrong("wants key=value, such as steps.generate.n=8")
+            return wrong("wants key=value, such as steps.generate.n=8 (in a loop: steps.loop.generate.n=8)")
         data = self.page.data
         try:
             parsed = scalar(value)
@@ -162,11 +202,11 @@ class Builder:
         if parts[0] in ("name", "description", "seed") and len(parts) == 1:
             path: tuple[str | int, ...] = (parts[0],)
         elif parts[0] == "steps" and len(parts) >= 3:
-            labels = {label: i for i, _, label in found}
-            if parts[1] not in labels:
-                return wrong(f"no step '{parts[1]}'{near.hint(parts[1], labels)}")
-            i = labels[parts[1]]
-            path = ("steps", i, next(iter(data["steps"][i])), *parts[2:])
+            labels = dict(_every(found))
+            name = ".".join(parts[1:3]) if len(parts) > 3 and labels.get(parts[1], _NONE).body else parts[1]
+            if name not in labels:
+                return wrong(f"no step '{name}'{near.hint(name, labels)}")
+            path = (*labels[name].at, *parts[1 + len(name.split(".")) :])
         elif parts[0] == "engines" and len(parts) >= 3:
             aliases = data.get("engines")
             known = list(aliases) if isinstance(aliases, dict) else []

@@ -11,7 +11,7 @@ from pathlib import Path
 from curator import flow, near
 from curator.build import Builder
 from curator.errors import CheckError, InputError
-from curator.pipeline import EngineSpec, Gaps, Pipeline, Problem, Step
+from curator.pipeline import EngineSpec, Gaps, Pipeline, Problem, Step, every
 from curator.settings import engine_room
 from curator.yaml_io import Page, parse
 
@@ -93,7 +93,17 @@ def _check_order(pipeline: Pipeline, gaps: Gaps) -> list[Problem]:
             )
     if not steps and pipeline.where.file == "<python>":
         problems.append(Problem(pipeline.where, "the pipeline has no steps"))
+    for outer in steps:
+        for step in (s for s in outer.body if s.kind in NOT_INSIDE):
+            problems.append(Problem(step.where, f"{outer.label}.{step.label}: {NOT_INSIDE[step.kind]}"))
     return problems
+
+
+NOT_INSIDE: Mapping[str, str] = {
+    "loop": "a loop does not stand in a loop; raise the rounds of the outer one, or put one after the other",
+    "source": "a source does not stand in a loop; its steps begin with the rows that enter it",
+    "sink": "a sink does not stand in a loop; put it after the loop (every round keeps its rows in its own folder)",
+}
 
 
 def _check_engines(pipeline: Pipeline) -> list[Problem]:
@@ -101,7 +111,7 @@ def _check_engines(pipeline: Pipeline) -> list[Problem]:
     engines = engine_room()
     problems = []
     asked: dict[str, frozenset[str]] = {}
-    for step in pipeline.steps:
+    for step in (s for s in every(pipeline.steps) if not s.body):
         for setting, alias in step.engines.items():
             where = step.lines.get(setting.partition("[")[0], step.where)
             spec = pipeline.engines.get(alias)

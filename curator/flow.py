@@ -6,6 +6,8 @@ A module of `curator.ops` may say more than `needs` and `adds` can, by functions
 - `output(settings, columns)`: the columns after the step, name -> Arrow type, given those before it;
 - `check(settings, columns)`: raises CheckError where the step cannot work on these columns (SQL that does not bind);
 - `story(row)`: lines that `why` tells of a row that the step made or changed.
+- `sized(settings, size)`: of a step that makes as many rows as a setting says: the settings with `size` of that number
+  in its place, so that a plan can scale it like an input and a preview keep it small.
 
 An operator from elsewhere carries them as attributes of its factory.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +26,9 @@ from curator import rows
 from curator.errors import CheckError, CuratorError
 from curator.near import nearest
 from curator.op import Op, builtin_names, find
-from curator.pipeline import EngineSpec, Gaps, Pipeline, Problem, Step, Where
+from curator.pipeline import STATE, EngineSpec, Gaps, Pipeline, Problem, Step, Where
 from curator.settings import engine_room
+from curator.state import standing_in, state_path, with_state
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,71 @@ def check(pipeline: Pipeline, gaps: Gaps) -> list[Problem]:
 
 def walk(pipeline: Pipeline, gaps: Gaps, problems: list[Problem]) -> Iterator[tuple[Step, Columns]]:
     """Yield every step with the columns after it; mistakes are added to `problems`."""
-    now = Columns()
-    for i, step in enumerate(pipeline.steps):
+    yield from _walk(pipeline, pipeline.steps, Columns(), gaps, problems)
+
+
+def _walk(
+    pipeline: Pipeline, steps: tuple[Step, ...], now: Columns, gaps: Gaps, problems: list[Problem], head: str = ""
+) -> Iterator[tuple[Step, Columns]]:
+    for i, step in enumerate(steps):
         if i in gaps.unknown:
             now = Columns(now.types)
+        if step.body:
+            now = _rounds(pipeline, step, now, gaps.inner.get(step.label, Gaps()), problems)
         if step.label in gaps.broken:
             now = Columns({**now.types, **_quietly(step, "adds", {})})
         else:
             try:
                 _accepted(step, pipeline)
                 _needed(step, now)
-                now = _after(step, now)
+                now = now if step.body else _after(step, now)
             except CuratorError as e:
-                problems.append(Problem(_place(step, str(e)), _told(step, str(e))))
+                problems.append(Problem(_place(step, str(e)), head + _told(step, str(e))))
                 now = Columns({**now.types, **_quietly(step, "adds", {})}, now.complete and step.op.effect != "shapes")
         yield step, now
 
 
+def _rounds(pipeline: Pipeline, loop: Step, now: Columns, gaps: Gaps, problems: list[Problem]) -> Columns:
+    """Return the columns of a loop's state, with which its second round begins; its steps are checked for both rounds.
+
+    What the first round makes reaches the second: a mistake that only shows there is told as one of the second round.
+    """
+    begin = now.plus({"round": rows.COLUMNS["round"].type})
+    for head in (f"{loop.label}.", f"{loop.label}, from the second round on: "):
+        found: list[Problem] = []
+        with standing_in(begin.schema) as folder:
+            body = tuple(with_state(step, folder) for step in loop.body)
+            walked = [columns for _, columns in _walk(pipeline, body, begin, gaps, found, head)]
+            after = walked[-1] if walked else begin
+        found = [replace(p, message=p.message.replace(state_path(folder), STATE)) for p in found]
+        problems += [p for p in found if begin.complete or STATE not in p.message]
+        state = _joined(loop, begin, after, problems)
+        if found or state.types == begin.types:
+            return state
+        begin = state
+    return begin
+
+
+def _joined(loop: Step, begin: Columns, after: Columns, problems: list[Problem]) -> Columns:
+    """Return the columns of the next state."""
+    new = after.plus({"round": rows.COLUMNS["round"].type})
+    if loop.bound.get("mode") == "replace":
+        return new
+    for name, kind in new.types.items():
+        held = begin.types.get(name)
+        if held is None or kind is None or held == kind:
+            continue
+        try:
+            pa.unify_schemas([pa.schema([(name, held)]), pa.schema([(name, kind)])], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            told = f"{loop.label}: column '{name}' is {held} in the state and {kind} in what the steps yield"
+            problems.append(Problem(loop.where, f"{told}; cast it in the steps (sql), or write mode: replace"))
+            return replace(begin, complete=False)
+    return Columns({**begin.types, **new.types}, begin.complete and new.complete)
+
+
 def hook(op: Op, name: str) -> Callable[..., Any] | None:
-    """Return the operator's own `columns`, `output`, `check` or `story`, where it has one."""
+    """Return the operator's own `columns`, `output`, `check`, `story` or `sized`, where it has one."""
     module = op.factory.__module__
     if module.startswith("curator.ops."):
         found = getattr(sys.modules[module], name, None)

@@ -2,7 +2,7 @@
 
 An operator is a factory: a function with keyword settings that returns the function which does the work.
 The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
-inner function sees only rows. Five kinds, by what the inner function gets; an operator whose settings decide that
+inner function sees only rows. Seven kinds, by what the inner function gets; an operator whose settings decide that
 (`verify` with a judge asks an engine, without one it need not) gives its kind as a function of them:
 
 | kind | inner function | runs |
@@ -12,6 +12,8 @@ inner function sees only rows. Five kinds, by what the inner function gets; an o
 | model | `async (pa.Table) -> pa.Table or Result` | per shard, in the event loop, engines handed in |
 | table | `(View) -> Split` | on the whole relation, SQL in DuckDB |
 | sink | `(View, Sink) -> None` | last, writes files through the sink |
+| barrier | `(Mapping) -> str` | reads what came back from outside for the rows that were handed over |
+| loop | `(View) -> bool` | says after each round of its steps whether there is to be no other |
 
 `@operator` registers the factory and returns it unchanged.
 """
@@ -38,14 +40,14 @@ from curator.errors import CheckError
 if TYPE_CHECKING:  # 0.1 s that `check` and `ops` need not pay
     import duckdb
 
-Kind = Literal["source", "row", "model", "table", "sink"]
+Kind = Literal["source", "row", "model", "table", "sink", "barrier", "loop"]
 Effect = Literal["marks", "keeps", "makes", "shapes"]
 Settings = Mapping[str, Any]
 Names = tuple[str, ...]
 Wants = frozenset[str] | Mapping[str, frozenset[str]]
 F = TypeVar("F", bound=Callable[..., Any])
 
-DROPPED = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("evidence", pa.string())])
+DROPPED = pa.schema([(name, pa.string()) for name in ("row_id", "reason", "evidence")])
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,19 @@ class Sink(Protocol):
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
 
 
+Steps = typing.NewType("Steps", tuple[str, ...])  # the type of a setting that holds steps; the factory gets their labels
 RowFn = Callable[[pa.Table], pa.Table | Result]
 ModelFn = Callable[[pa.Table], Awaitable[pa.Table | Result]]
 TableFn = Callable[[View], Split]
 SourceFn = Callable[[], Iterator[Result]]
 SinkFn = Callable[[View, Sink], None]
+LoopFn = Callable[[View], bool]
+BarrierFn = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of an operator, read off its signature and docstring. `many`: it takes several engines."""
+    """One setting, read off signature and docstring. `many`: it takes several engines; `is_body`: it holds steps."""
 
     name: str
     type: Any
@@ -127,6 +132,7 @@ class Setting:
     doc: str
     is_engine: bool
     many: bool = False
+    is_body: bool = False
 
 
 def _nothing(_settings: Settings) -> Names:
@@ -176,7 +182,8 @@ class Op:
             required = p.default is inspect.Parameter.empty
             default = None if required else p.default
             many = engine and any(typing.get_origin(kind) is tuple for kind in typing.get_args(hint))
-            found.append(Setting(p.name, hint, default, required, docs.get(p.name, ""), engine, many))
+            said = docs.get(p.name, "")
+            found.append(Setting(p.name, hint, default, required, said, engine, many, hint is Steps))
         return tuple(found)
 
 
@@ -281,9 +288,8 @@ def find(name: str) -> Op:
     except (ImportError, AttributeError) as e:
         msg = f"operator '{name}': cannot import {target} ({e})"
         raise CheckError(msg) from e
-    for op in REGISTRY.values():
-        if op.factory is factory:
-            return op
+    if found := next((op for op in REGISTRY.values() if op.factory is factory), None):
+        return found
     msg = f"operator '{name}': {target} is not registered; decorate it with @curator.operator(...)"
     raise CheckError(msg)
 

@@ -10,105 +10,24 @@ same chain always gives the same pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from curator.errors import CheckError
-from curator.near import hint
-from curator.op import Kind, Op, find, known_names
+from curator.near import hint, shown
+from curator.op import Op, find, known_names
+from curator.steps import STATE, EngineSpec, Gaps, Problem, Step, Where, every, labelled
+
+__all__ = [
+    "STATE", "UNNAMED", "EngineSpec", "Gaps", "Pipeline", "Problem", "Step", "Where", "engine", "every", "find_op",
+    "labelled", "step",
+]  # fmt: skip
 
 UNNAMED = "pipeline"
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where a thing was written: a file and a line, or Python code."""
-
-    file: str = "<python>"
-    line: int | None = None
-
-    def __str__(self) -> str:
-        """`file:line`, or the file alone."""
-        return self.file if self.line is None else f"{self.file}:{self.line}"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One mistake and where it was written."""
-
-    where: Where
-    message: str
-
-    def __str__(self) -> str:
-        """`file:line: message`; without the place where it is Python code."""
-        return self.message if self.where.file == "<python>" else f"{self.where}: {self.message}"
-
-
-@dataclass
-class Gaps:
-    """What of a page could not be built: labels with wrong settings, positions of steps before which one is missing."""
-
-    broken: set[str] = field(default_factory=set)
-    unknown: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class EngineSpec:
-    """One named engine as written: its kind and the settings of that kind (model, base_url, max_cost, ...).
-
-    `named` is False where the alias was made up from the kind and may still be numbered.
-    """
-
-    alias: str
-    kind: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    where: Where = field(default=Where(), compare=False)
-    named: bool = field(default=True, compare=False)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: an operator and the settings as written. `label` is unique in the pipeline (`generate-2`).
-
-    Two steps are equal when they do the same, wherever they were written.
-    """
-
-    label: str
-    op: Op
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    where: Where = field(default=Where(), compare=False)
-    lines: Mapping[str, Where] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def bound(self) -> dict[str, Any]:
-        """Settings with the defaults filled in; engine settings hold the alias."""
-        defaults = {s.name: s.default for s in self.op.settings if not s.required}
-        return {**defaults, **self.settings}
-
-    @property
-    def kind(self) -> Kind:
-        """What its function gets with these settings: rows of a shard, an engine beside them, a whole table."""
-        return self.op.kind(self.bound)
-
-    @property
-    def engines(self) -> dict[str, str]:
-        """Engine setting -> alias, for the engine settings that are set; `engine[1]` where one takes several."""
-        found: dict[str, str] = {}
-        bound = self.bound
-        for name in (s.name for s in self.op.settings if s.is_engine and bound.get(s.name) is not None):
-            several = bound[name]
-            found |= {name: several} if isinstance(several, str) else {f"{name}[{i}]": a for i, a in enumerate(several)}
-        return found
-
-    def with_engines(self, settings: Mapping[str, Any], of: Callable[[str], Any]) -> dict[str, Any]:
-        """Return `settings` of this step with `of(alias)` in the place of every alias of an engine."""
-        out = dict(settings)
-        for name in (s.name for s in self.op.settings if s.is_engine and settings.get(s.name) is not None):
-            value = settings[name]
-            out[name] = of(value) if isinstance(value, str) else tuple(of(alias) for alias in value)
-        return out
 
 
 @dataclass(frozen=True)
@@ -180,7 +99,7 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     Args:
         verb: a built-in name, the name of an entry point, or `module:function`.
         first: at most one value, for the first setting of the operator.
-        settings: settings by name; an engine setting takes an `EngineSpec` or an alias.
+        settings: settings by name; an engine setting takes an `EngineSpec` or an alias, the body of a loop a pipeline.
 
     Raises:
         CheckError: no such operator, or a setting is unknown, missing or of the wrong type.
@@ -191,7 +110,11 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     if first:
         settings = {**_by_position(op, first, settings), **settings}
     specs: dict[str, EngineSpec] = {}
+    body: tuple[Step, ...] = ()
     for setting in op.settings:
+        if setting.is_body and setting.name in settings:
+            inner = _inner(op, settings[setting.name])
+            body, specs = inner.steps, dict(inner.engines)
         value = settings.get(setting.name) if setting.is_engine else None
         if isinstance(value, list | tuple):
             settings[setting.name] = aliases = list(value)
@@ -203,7 +126,17 @@ def step(verb: str, /, *first: Any, **settings: Any) -> Pipeline:
     if faults:
         msg = "\n".join(fault.message for fault in faults)
         raise CheckError(msg)
-    return Pipeline(steps=(Step(op.name, op, bound),), engines=specs)
+    return Pipeline(steps=(Step(op.name, op, bound, body=body),), engines=specs)
+
+
+def _inner(op: Op, steps: Any) -> Pipeline:
+    """Return the steps of a loop as one pipeline, from a pipeline or a list of them. Raises CheckError."""
+    several = steps if isinstance(steps, list | tuple) else [steps]
+    if not several or not all(isinstance(one, Pipeline) and one.steps for one in several):
+        msg = f"{op.name}: steps wants steps, such as cu.generate(...) | cu.verify(), got {shown(steps)}"
+        raise CheckError(msg)
+    joined: Pipeline = reduce(or_, several)
+    return joined
 
 
 def _with_engine(specs: dict[str, EngineSpec], given: Any) -> tuple[dict[str, EngineSpec], Any]:
@@ -241,16 +174,6 @@ def find_op(verb: str) -> Op:
     except KeyError:
         msg = f"no operator '{verb}'{hint(verb, known_names())}"
         raise CheckError(msg) from None
-
-
-def labelled(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Return the steps with their labels: the operator's name, then `name-2`, `name-3`."""
-    seen: dict[str, int] = {}
-    out = []
-    for one in steps:
-        count = seen[one.op.name] = seen.get(one.op.name, 0) + 1
-        out.append(replace(one, label=one.op.name if count == 1 else f"{one.op.name}-{count}"))
-    return tuple(out)
 
 
 def _by_position(op: Op, first: tuple[Any, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,4 +220,5 @@ def _free_alias(spec: EngineSpec, taken: Mapping[str, EngineSpec]) -> str:
 def _with_aliases(one: Step, renamed: Mapping[str, str]) -> Step:
     if not any(renamed.get(alias, alias) != alias for alias in one.engines.values()):
         return one
-    return replace(one, settings=one.with_engines(one.settings, lambda alias: renamed.get(alias, alias)))
+    settings = one.with_engines(one.settings, lambda alias: renamed.get(alias, alias))
+    return replace(one, settings=settings, body=tuple(_with_aliases(inner, renamed) for inner in one.body))

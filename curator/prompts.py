@@ -125,6 +125,19 @@ QUOTE_UNITS = (
     "Reasoning:\n{text}"
 )
 
+# `rate`, for PromptCoT's five criteria (its own prompt is longer, and asks for a reason for each).
+RATE_PROBLEM = (
+    "Judge this problem as an editor of a mathematics contest would.\n\nConcepts:\n{examples}\n\n"
+    "Problem:\n{problem}\n\nThink first. Then write one line for each of the following, with one word after the colon: "
+    "perfect, acceptable or bad.\n\n{criteria}"
+)
+
+# `construct: {kind: saturn}`: our own words for SATURN's task; the answer is a bit a letter.
+SATURN = (
+    "Find truth values for the letters {letters} that make this formula true:\n\n{formula}\n\n"
+    "Reply with one bit a letter, in that order, 1 for true and 0 for false: {k} bits without spaces."
+)
+
 
 # `tool_loop`: after the last run that a row is allowed. CoRT appends such a note; its wording is unknown to us.
 NO_MORE_RUNS = "[No more code will be run. Go on without it.]\n"
@@ -144,6 +157,11 @@ def pieces(template: str, fields: Mapping[str, str]) -> Iterator[tuple[str | Non
             yield m.group(1), fields[m.group(1)]
             at = m.end()
     yield None, template[at:]
+
+
+def shown(value: object) -> str:
+    """Return a value as a prompt shows it: a list as a numbered one."""
+    return "\n\n".join(f"{i}. {v}" for i, v in enumerate(value, 1)) if isinstance(value, list) else str(value)
 
 
 def fingerprint() -> str:

@@ -45,6 +45,16 @@ COLUMNS: dict[str, Column] = {
     "n_tokens": Column(pa.int32(), "tokens of the trace, counted by the engine that wrote it"),
     "n_prompt_tokens": Column(pa.int32(), "tokens of the prompt, counted by the engine"),
     "temperature": Column(pa.float64(), "sampling temperature the trace was drawn at"),
+    # loop and propose
+    "round": Column(pa.int32(), "round of the loop that made the row, from 1; 0 where it entered the loop"),
+    "parent_ids": Column(pa.list_(pa.string()), "row_ids of the rows this one was made from, where there are several"),
+    "replies": Column(pa.list_(pa.string()), "what the model said in each turn of the conversation that made the row"),
+    "rating": Column(pa.string(), "what the ratings come to: perfect, acceptable or bad; null where there are none"),
+    "ratings": Column(
+        pa.list_(pa.struct([("criterion", pa.string()), ("rating", pa.string())])), "rating by each criterion"
+    ),
+    "rate_error": Column(pa.string(), "why there is no rating; null where there is one"),
+    "draw_idx": Column(pa.int32(), "number of the draw that made the row, from 0"),
     # verdict
     "verdict": Column(pa.string(), "correct, incorrect, unparseable, no_reference, timeout, or error"),
     "correct": Column(pa.bool_(), "true, false, or null where the verdict decides neither"),

@@ -13,6 +13,7 @@ from curator.op import Op, Setting, find, known_names
 from curator.settings import engine_room
 
 FROM_ENV = {"type": "string", "pattern": r"\$\{"}
+BODY = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}}
 
 
 def schema() -> dict[str, Any]:
@@ -45,8 +46,9 @@ def schema() -> dict[str, Any]:
             "description": {"type": "string"},
             "seed": {"anyOf": [{"type": "integer"}, FROM_ENV], "description": "decides every random choice"},
             "engines": {"type": "object", "additionalProperties": _engine()},
-            "steps": {"type": "array", "minItems": 1, "items": step},
+            "steps": BODY,
         },
+        "$defs": {"step": step},
     }
 
 
@@ -72,6 +74,8 @@ def _setting(setting: Setting) -> dict[str, Any]:
         value: dict[str, Any] = {"type": "string" if setting.required else ["string", "null"]}
         if setting.many:
             value = {"anyOf": [value, {"type": "array", "items": {"type": "string"}}]}
+    elif setting.is_body:
+        return {**BODY, "description": setting.doc}
     else:
         value = _type(setting.type)
     if "$defs" in value or value.get("type") == "string":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curator import near
-from curator.op import Op, Setting
+from curator.op import Op, Setting, Steps
 
 SECRET_NAME = re.compile(
     r"(^|[_-])(api[_-]?key|(access|auth|bearer|hf|secret)[_-]?token|secret|password|authorization)$"
@@ -69,6 +69,8 @@ def _bind(owner: str, settings: Iterable[Setting], given: Mapping[str, Any]) -> 
     faults: list[Fault] = []
     for name, value in given.items():
         setting = known.get(name)
+        if setting is not None and setting.is_body:
+            continue  # its steps are bound one by one
         if secret := find_secret(name, value):
             faults.append(Fault(name, secret))
         elif setting is None:
@@ -210,6 +212,7 @@ def plain(value: Any) -> Any:
 def describe(hint: Any) -> str:
     """Return a type in words: `int | None` is 'a whole number or null'."""
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+    words[Steps] = "a list of steps"
     if hint in words:
         return words[hint]
     origin, args = typing.get_origin(hint), typing.get_args(hint)

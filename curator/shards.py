@@ -6,6 +6,7 @@ declared types win over what a batch happens to hold, so an all-null batch canno
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curator.errors import InputError, OperatorError
-from curator.table import difference, read_table, unreadable, write_table
+from curator.table import cannot_write, difference, read_table, unreadable, write_table
 
 SHARD_ROWS = 5000  # one shard is one unit of work and of loss after kill -9: well under a second of CPU work
 SHARD_BYTES = 32 << 20  # long traces: 32 MiB hold about 320 traces of 100 kB; a worker holds a few such tables
@@ -122,6 +123,18 @@ class ShardWriter:
             at += take
             if self._held_rows >= self.rows or self._held_bytes >= self.size:
                 self._flush()
+
+    def link(self, part: Part) -> None:
+        """Take over a shard as it is, before any table: another name of its file, or a copy where there are no such."""
+        target = self.folder / f"{self.name}-{len(self.parts):05d}.parquet"
+        try:
+            target.hardlink_to(part.path)
+        except OSError:
+            try:
+                shutil.copyfile(part.path, target)
+            except OSError as e:
+                raise cannot_write(target, e) from e
+        self.parts.append(Part(target, part.rows))
 
     def _flush(self) -> None:
         assert self.schema is not None

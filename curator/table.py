@@ -40,6 +40,14 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(msg + "shards and answers are kept)")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise cannot_write(path, e) from e
+
+
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write `data` so that `path` appears whole or not at all. Raises OutputError where the disk refuses.
 

@@ -1,7 +1,8 @@
 """YAML in and out: one page, every value with its line.
 
 Read as YAML 1.2: `yes`, `no` and `on` are text, `1e-5` is a number. `${NAME}` and `${NAME:-default}` are filled from
-the environment (`$${` is a plain `${`). Nothing is judged here beyond the page's own shape: `curator.check` does that.
+the environment (`$${` is a plain `${`); in the steps of a loop `${state}` is left for the runner. Nothing is judged
+here beyond the page's own shape: `curator.check` does that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import yaml
 
 from curator.errors import CheckError
-from curator.pipeline import EngineSpec, Pipeline, Step, Where
+from curator.pipeline import STATE, EngineSpec, Pipeline, Step, Where
 from curator.settings import find_secret, plain
 
 Path = tuple[str | int, ...]
@@ -46,6 +47,14 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Write line breaks that only Unicode knows as escapes: folded into a quoted text they would become blanks."""
+    style = '"' if set(text) & {"\x85", "\u2028", "\u2029"} else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 for _kind, _pattern, _first in (
     ("bool", _BOOL, "tTfF"),
@@ -125,7 +134,7 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return dict(self._items(node, path))
         assert isinstance(node, yaml.ScalarNode)
-        return self._scalar(node)
+        return self._scalar(node, path)
 
     def _items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
@@ -140,8 +149,8 @@ class _Reader:
             self.page.lines[(*path, key)] = key_node.start_mark.line + 1
             yield key, self.value(child, (*path, key))
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        text = _ENV.sub(lambda m: self._filled(m, node), node.value)
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        text = _ENV.sub(lambda m: self._filled(m, node, path), node.value)
         tag = node.tag
         if text != node.value and not node.style:  # ${N} without quotes is a number where N is one
             tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))
@@ -153,13 +162,19 @@ class _Reader:
             self._fault(node, f"'{tag.removeprefix('tag:yaml.org,2002:')}' values are not read; write it as text")
             return text
 
-    def _filled(self, match: re.Match[str], node: yaml.Node) -> str:
+    def _filled(self, match: re.Match[str], node: yaml.Node, path: Path) -> str:
         if match.group(1) == "${":
             return "${"
+        inside = path[:1] == ("steps",) and "steps" in path[1:]
+        if match.group() == STATE and inside:
+            return STATE
         name, default = match.group(2), match.group(3)
         found = self.env.get(name) or default  # as in the shell, `:-` also stands in for an empty value
         if found is None and name not in self.env:
-            self._fault(node, f"environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+            way = f"set it, or write ${{{name}:-default}}"
+            if match.group() == STATE:
+                way = "as the state of a loop it only stands in the steps of one"
+            self._fault(node, f"environment variable {name} is not set; {way}")
         return found or ""
 
     def _fault(self, node: yaml.Node, message: str) -> None:
@@ -212,39 +227,45 @@ def _engine(spec: EngineSpec) -> str:
     return _yaml({"kind": spec.kind, **_checked(f"engine '{spec.alias}'", spec.settings)}, inline=True)
 
 
-def _step(step: Step) -> str:
+def _step(step: Step, margin: str = "  ", *, inside: bool = False) -> str:
+    """Return one step as lines that begin with `margin`; `inside`: it is a step of a loop."""
     from curator.op import spelling
 
-    settings = _checked(f"step '{step.label}'", step.settings)
+    settings = _checked(f"step '{step.label}'", step.settings, inside=inside)
     verb = _yaml(spelling(step.op), inline=True)
-    if not settings:
-        return f"  - {verb}:\n"
-    line = f"  - {verb}: {_yaml(settings, inline=True)}\n"
-    if len(line) <= 120 and "\\n" not in line:
+    if not settings and not step.body:
+        return f"{margin}- {verb}:\n"
+    line = f"{margin}- {verb}: {_yaml(settings, inline=True)}\n"
+    if len(line) <= 120 and "\\n" not in line and not step.body:
         return line
-    block = "".join(f"      {row}" if row.strip() else row for row in _yaml(settings).splitlines(keepends=True))
-    return f"  - {verb}:\n{block}"
+    rows = _yaml(settings).splitlines(keepends=True) if settings else []
+    block = "".join(f"{margin}    {row}" if row.strip() else row for row in rows)
+    for name in (s.name for s in step.op.settings if s.is_body):
+        inner = (_step(one, f"{margin}      ", inside=True) for one in step.body)
+        block += f"{margin}    {name}:\n" + "".join(inner)
+    return f"{margin}- {verb}:\n{block}"
 
 
-def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(owner: str, settings: Mapping[str, Any], *, inside: bool = False) -> dict[str, Any]:
     for name, value in settings.items():
         if secret := find_secret(name, value):
             msg = f"{owner}: {secret}"
             raise CheckError(msg)
     try:
-        return {name: _escaped(plain(value)) for name, value in settings.items()}
+        return {name: _escaped(plain(value), inside=inside) for name, value in settings.items()}
     except TypeError as e:
         msg = f"{owner}: {e}; YAML cannot say it, so this pipeline can only be run from Python"
         raise CheckError(msg) from None
 
 
-def _escaped(value: Any) -> Any:
-    """Return `value` with every `${` written as `$${`, so that reading gives it back."""
+def _escaped(value: Any, *, inside: bool = False) -> Any:
+    """Return `value` with every `${` written as `$${`, so that reading gives it back; `${state}` in a loop stays."""
     if isinstance(value, str):
-        return value.replace("${", "$${")
+        text = value.replace("${", "$${")
+        return text.replace(f"${STATE}", STATE) if inside else text
     if isinstance(value, dict):
-        return {key: _escaped(v) for key, v in value.items()}
-    return [_escaped(v) for v in value] if isinstance(value, list) else value
+        return {key: _escaped(v, inside=inside) for key, v in value.items()}
+    return [_escaped(v, inside=inside) for v in value] if isinstance(value, list) else value
 
 
 def _yaml(value: Any, *, inline: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curator.engines.protocol import Sampling
-from curator.ops._verify_settings import Settings, adds, both, judged_columns, kinds_of, template_of
+from curator.ops._verify_settings import SAT, Settings, adds, both, judged_columns, kinds_of, template_of
 from curator.rows import put
 from curator.text import fields
 
@@ -75,6 +75,7 @@ def read(table: pa.Table, settings: Settings) -> list[Case]:
     code = {**CODE, **settings["code_columns"]}.values()
     also = ("finish_reason", "prompt", "error", settings["choices"] or "choices", settings["tests"], *code, *COLUMNS)
     asked = judged_columns(settings) if {"judge", "auto"} & set(kinds_of(settings)) else ()
+    also += SAT if {"sat", "auto"} & set(kinds_of(settings)) else ()
     also += (settings["tolerance"],) if isinstance(settings["tolerance"], str) else ()
     names = dict.fromkeys((*also, settings["constraints"], settings["problem"], *asked))
     extra = {n: values(table[n]) for n in names if n in table.column_names}

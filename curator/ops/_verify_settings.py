@@ -14,11 +14,12 @@ from curator.errors import CheckError
 from curator.op import Kind, Wants
 from curator.text import fields
 
-RULES = ("math", "choice", "code", "constraints")
+RULES = ("math", "choice", "code", "constraints", "sat")
 ASKED = ("judge", "reward")
 ADDS = ("verdict", "correct", "score", "score_scale", "predicted_answer", "verifier", "verdict_detail")
 CONSENSUS = ("consensus_answer", "consensus_votes", "consensus_n", "consensus_undecided")
 CONVENTIONS = ("order", "percent", "decimals", "omissions")  # of maths.rules, which `check` need not import
+SAT = ("clause", "k")  # of `construct: {kind: saturn}`
 OURS = ("reference", "answer", "response", "trace")  # template fields that are not columns
 Settings = Mapping[str, Any]
 
@@ -45,6 +46,7 @@ def needs(settings: Settings) -> tuple[str, ...]:
         "choice": (settings["answer"], *([settings["choices"]] if settings["choices"] else [])),
         "code": (settings["tests"],),
         "constraints": (settings["constraints"],),
+        "sat": SAT,
         "judge": judged_columns(settings),
         "reward": (settings["problem"],),
         "consensus": (settings["by"],),

@@ -34,7 +34,8 @@ REPORTS = {
 )
 def verify(
     *,
-    kind: Literal["math", "choice", "code", "constraints", "judge", "reward", "consensus", "auto"] | list[str] = "math",
+    kind: Literal["math", "choice", "code", "constraints", "sat", "judge", "reward", "consensus", "auto"]
+    | list[str] = "math",
     engine: Engine | None = None,
     reward_engine: Engine | None = None,
     combine: Literal["any", "all", "first"] = "any",
@@ -74,9 +75,9 @@ def verify(
 
     `math` compares the final answer with the reference as values. `choice` reads a letter (or the text of an option).
     `code` runs the program against its tests in a sandbox. `constraints` checks instructions (word counts, JSON, ...).
-    `judge` asks an engine. `reward` takes the number of a reward model. `consensus` counts which answer most samples of
-    a problem give and needs no reference. `auto` chooses per row by `answer_type`, then `domain`. Which to take:
-    docs/verify.md.
+    `sat` accepts every assignment that meets the clauses of `construct: {kind: saturn}`. `judge` asks an engine.
+    `reward` takes the number of a reward model. `consensus` counts which answer most samples of a problem give and
+    needs no reference. `auto` chooses per row by `answer_type`, then `domain`. Which to take: docs/verify.md.
 
     A list asks one after the other, and a later one only about rows whose verdict the earlier ones left open for
     `combine`: `kind: [math, judge]` is a rule engine and an engine's second opinion on what it did not call correct
@@ -95,7 +96,7 @@ def verify(
     and costs only its row.
 
     Args:
-        kind: one of them, or a list of the first six. As a step it works on rows; with judge, reward or an engine under
+        kind: one of them, or a list of the first seven. As a step it works on rows; with judge, reward or an engine under
             auto it asks a model; consensus works on the whole table.
         engine: judge or reward model; the judge where a list names both.
         reward_engine: reward model of a list that names both.

@@ -1,9 +1,11 @@
 """The ledger: one row for each event that decided the fate of a row, written after a run by DuckDB, streaming.
 
-`ledger.parquet`: row_id, problem_id, parent_id, step, position (of the step, from 1), event, reason, evidence. Events:
+`ledger.parquet`: row_id, problem_id, parent_id, step, position (of the step, from 1), round (of a loop, else null),
+event, reason, evidence. The steps of a loop are `loop.generate`, once a round, with positions of their own. Events:
 `read` (came from the input), `made` (by a step, from parent_id), `dropped` (with reason and evidence), `final` (in the
 last table), `left_out` (of what a sink wrote, with reason and evidence; a row may be left out of one format and be in
-another, so it is `final` too). A row without `dropped` and `final` became the parent of others.
+another, so it is `final` too). A row without `dropped` and `final` became the parent of others. What the steps of a
+loop in mode append do with rows of its state is no event: those rows go on in the state.
 """
 
 from __future__ import annotations
@@ -44,23 +46,27 @@ def _text(value: object) -> str:
 
 def _events(con: Any, run: Run) -> str:
     """Return the SQL of all events."""
-    steps = [s for s in run.steps if s["kind"] != "sink"]
+    steps = [s for s in run.walk() if s["kind"] != "sink"]
     said = []
     before: str | None = None
     for position, step in enumerate(steps, 1):
         receipt = run.receipt(step) or {}
-        rows = table.sql_files(run.files(step["label"]))
+        rows = table.sql_files(run.shards(step))
+        begins = position == 1 or step.get("round") != steps[position - 2].get("round")
+        state = table.sql_files(run.shards(step, state=True)) if "state" in step else ""
+        before = state if state and begins else before
+        new = f" anti join {state} state using (row_id)" if step.get("aside") and state else ""
         if before is None:
             said.append(_select(con, rows, step, position, "read"))
-        elif receipt.get("effect") in ("makes", "shapes"):
-            said.append(_select(con, rows, step, position, "made") + f" anti join {before} before using (row_id)")
-        lost = run.files(step["label"], dropped=True)
-        if lost:
-            said.append(_select(con, table.sql_files(lost), step, position, "dropped"))
+        elif receipt.get("effect") in ("makes", "shapes") and step["kind"] != "loop":
+            said.append(_select(con, rows, step, position, "made") + f" anti join {before} before using (row_id)" + new)
+        lost = run.shards(step, dropped=True)
+        if lost and step["kind"] != "loop":
+            said.append(_select(con, table.sql_files(lost), step, position, "dropped") + new)
         if position == len(steps):
             said.append(_select(con, rows, step, position, "final"))
         before = rows
-    for position, step in enumerate((s for s in run.steps if s["kind"] == "sink"), len(steps) + 1):
+    for position, step in enumerate((s for s in run.walk() if s["kind"] == "sink"), len(steps) + 1):
         files = refused(run, step)
         if files and before is not None:
             told = f"(select l.*, b.* exclude (row_id) from {table.sql_files(files)} l join {before} b using (row_id))"
@@ -82,6 +88,7 @@ def _select(con: Any, rows: str, step: Mapping[str, Any], position: int, event: 
 
     gone = event in ("dropped", "left_out")
     names = [column("row_id"), column("problem_id"), column("parent_id")]
-    names += [f"'{_text(step['label'])}' as step", f"{position}::integer as position", f"'{event}' as event"]
+    names += [f"'{_text(step['label'])}' as step", f"{position}::integer as position"]
+    names += [f"{step.get('round', 'null')}::integer as round", f"'{event}' as event"]
     names += [column("reason", told=gone), column("evidence", told=gone)]
     return f"select {', '.join(names)} from {rows} r"

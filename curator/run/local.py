@@ -22,10 +22,13 @@ from curator.run import ledger, receipts, refill
 from curator.run.lock import hold
 from curator.run.meter import Engines
 from curator.run.progress import Progress, choose
+from curator.run.receipts import Fingerprints
 from curator.run.result import Run
+from curator.run.rounds import run_loop
 from curator.run.segment import Segment
 from curator.run.session import Planned, Session, files_of, plan_steps
 from curator.run.sinks import run_sink, sink_folder
+from curator.run.waits import run_barrier
 from curator.run.whole import Stop, run_source, run_table
 from curator.shards import SHARD_ROWS
 
@@ -67,10 +70,7 @@ def run(
 def execute(session: Session) -> Run:
     """Run a session's pipeline in its folder, holding the folder's lock. Raises as `run`."""
     root, shown = session.root, session.progress
-    try:
-        (root / "steps").mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise table.cannot_write(root, e) from e
+    table.make_folder(root / "steps")
 
     async def go() -> None:
         try:
@@ -123,11 +123,30 @@ def _blocking(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _steps(session: Session) -> None:
-    """Run what has no valid receipt, in order."""
-    session.steps = plan_steps(session.pipeline, session.root, session.engines, session.limit, refill.wanted)
+    """Run what has no valid receipt, in order, and write the ledger."""
+    session.prints = Fingerprints(session.root / "inputs.json")
+    computed, _ = await _advance(session, None)
+    if computed or not (session.root / ledger.NAME).exists():
+        ledger.write(Run(session.root), memory=session.memory, threads=max(1, session.workers))
+
+
+async def _round(session: Session, state: Planned) -> Planned:
+    """Run the steps of a round of a loop; return the last."""
+    table.make_folder(session.root / "steps")
+    _, last = await _advance(session, state)
+    assert last is not None
+    return last
+
+
+async def _advance(session: Session, state: Planned | None) -> tuple[bool, Planned | None]:
+    """Run the steps of `session`, in a loop from `state`; return whether any was computed, and the last with rows."""
+    session.steps = plan_steps(
+        session.pipeline, session.root, session.engines, session.limit, refill.wanted,
+        state=state, prints=session.prints,
+    )  # fmt: skip
     stretches = refill.stretches(session.pipeline.steps)
-    _describe(session)
-    at, parent, computed = 0, None, False
+    _describe(session, state)
+    at, parent, computed = 0, state, False
     while at < len(session.steps):
         planned = session.steps[at]
         receipt, until = _done(session, planned), at + 1
@@ -141,6 +160,9 @@ async def _steps(session: Session) -> None:
             else:
                 until = min([until, *(start for start in stretches if at < start)])
                 await Segment(session, session.steps[at:until], parent).run()
+        elif parent is not None and planned.spec.kind == "loop":
+            _note_change(session, planned)
+            await run_loop(session, planned, parent, _round)
         else:
             _note_change(session, planned)
             await _thread(session, planned, parent)
@@ -148,8 +170,7 @@ async def _steps(session: Session) -> None:
         parent = parent if last.spec.kind == "sink" else last
         at = until
     _sweep(session)
-    if computed or not (session.root / ledger.NAME).exists():
-        ledger.write(Run(session.root), memory=session.memory, threads=max(1, session.workers))
+    return computed, parent
 
 
 def _done(session: Session, planned: Planned) -> receipts.Receipt | None:
@@ -181,13 +202,15 @@ def _note_change(session: Session, planned: Planned) -> None:
 
 
 async def _thread(session: Session, planned: Planned, parent: Planned | None) -> None:
-    """Run a source, table operator or sink in a thread."""
+    """Run a source, table operator, barrier or sink in a thread."""
 
     def work(stop: Stop) -> None:
         if planned.spec.kind == "source":
             run_source(session, planned, stop)
         if parent is not None and planned.spec.kind == "table":
             run_table(session, planned, parent, stop)
+        elif parent is not None and planned.spec.kind == "barrier":
+            run_barrier(session, planned, parent, stop)
         elif parent is not None:
             run_sink(session, planned, parent, facts(session), stop)
 
@@ -240,13 +263,19 @@ def text_of(pipeline: Pipeline) -> str:
         return f"# {e}\nname: {pipeline.name}\n"
 
 
-def _describe(session: Session) -> None:
-    """Write what this run is: `pipeline.yaml`, and `run.json` with the chain of step folders that queries follow."""
+def _describe(session: Session, state: Planned | None) -> None:
+    """Write what this run is: `pipeline.yaml`, and `run.json` with the chain of step folders that queries follow.
+
+    Of a round of a loop, `run.json` alone, with the key of its state.
+    """
     steps = [
         {"label": p.label, "folder": p.folder.name, "key": p.key, "kind": p.spec.kind, "op": p.spec.name}
+        | ({"aside": p.step.bound["mode"] == "append"} if p.step.body else {})
         for p in session.steps
     ]
     told = {"name": session.pipeline.name, "seed": session.pipeline.seed, "limit": session.limit, "steps": steps}
+    if state is not None:
+        return receipts.write_json(session.root / "run.json", told | {"state": state.key})
     receipts.write_json(session.root / "run.json", told)
     table.write_bytes(session.root / "pipeline.yaml", text_of(session.pipeline).encode())
 

@@ -21,13 +21,14 @@ import pyarrow as pa
 from curator import table
 from curator.errors import InputError
 from curator.op import Op, Result
-from curator.pipeline import Pipeline, Step
+from curator.pipeline import Pipeline, Step, every
 from curator.run import receipts, whole, worker
 from curator.run.laws import Spec
 from curator.run.local import execute, open_store
 from curator.run.progress import Progress
 from curator.run.rehearsal import Rehearsed, Use
 from curator.run.session import Session
+from curator.run.trial import resized, without_waiting
 from curator.shards import SHARD_ROWS, widen
 
 STORED, EARLIER, CAP = "stored answers", "an earlier run", "at most (max_tokens)"
@@ -148,20 +149,28 @@ def plan(pipeline: Pipeline, folder: str | Path | None = None, *, limit: int | N
     root = Path(folder) if folder is not None else Path("runs") / pipeline.name
     total, chosen = sample(pipeline, limit)
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
-        trial = _trial(pipeline, chosen)
+        by = total / chosen.num_rows
+        trial = _trial(pipeline, chosen, by)
         engines = Rehearsed(trial, open_store(store, root, pipeline), _answers(chosen))
         done = execute(Session(trial, Path(scratch), engines, Progress(), 0, SHARD_ROWS, table.MEMORY, None))
-        seen = {r["step"]: r for r in done.receipts}
-        disk = {s["label"]: _bytes(done.folder / "steps" / s["folder"]) for s in done.steps}
+        seen: dict[str, receipts.Receipt] = {}
+        disk: dict[str, int] = {}
+        for s in done.walk():  # the rounds of a loop add up
+            receipt, label = done.receipt(s), s["label"]
+            if receipt is not None:
+                seen[label] = receipts.add_up([seen[label], receipt]) if label in seen else receipt
+            disk[label] = disk.get(label, 0) + _bytes(done.folder / "steps" / s["folder"])
     told: list[StepPlan] = []
-    by, answer = total / chosen.num_rows, 0.0
-    for step in pipeline.steps:
+    answer = 0.0
+    for step in every(pipeline.steps):
         receipt = seen.get(step.label)
-        if receipt is None:  # a sink
+        if receipt is None and step.kind != "sink":  # of a loop of no rounds
+            continue
+        if receipt is None:
             told.append(replace(told[-1], step=step.label, rows_in=told[-1].rows_out, **NOTHING_ASKED))
             continue
         made = _rows(step, receipt, by, disk[step.label], told)
-        for alias in step.engines.values():
+        for alias in step.engines.values() if not step.body else ():
             name = f"{step.label}/{alias}"
             if engines.uses[name].requests:
                 made, answer = _asked(made, engines.uses[name], by, engines.prices[name], _earlier(root, step), answer)
@@ -212,19 +221,26 @@ def _answers(chosen: pa.Table) -> dict[str, str | None]:
     return dict(zip(chosen["row_id"].to_pylist(), chosen["answer"].cast(pa.string()).to_pylist(), strict=True))
 
 
-def _trial(pipeline: Pipeline, chosen: pa.Table) -> Pipeline:
-    """Return the pipeline over the sample: no sinks, and each step with engines of its own, to be counted apart."""
+def _trial(pipeline: Pipeline, chosen: pa.Table, by: float) -> Pipeline:
+    """Return the pipeline over the sample: no sinks, and each step with engines of its own, to be counted apart.
+
+    What a step makes by itself is scaled down like the input, so that scaling up by `by` is right for both.
+    """
     first = pipeline.steps[0]
     source = Op(
         "sample", lambda _s: "source", "shapes", 1, lambda: lambda: iter([Result(chosen)]), lambda _s: (),
         lambda _s: {}, lambda _s: frozenset(), {}, {},
     )  # fmt: skip
     steps = [Step(first.label, source, {})]
-    for step in pipeline.steps[1:]:
-        if step.kind != "sink":
-            own = step.with_engines(step.settings, partial("{}/{}".format, step.label))
-            steps.append(Step(step.label, replace(step.op, reports={}), own))
+    passing = (without_waiting(s) for s in pipeline.steps[1:] if s.kind != "sink")
+    steps += [_apart(resized(s, lambda n: max(1, round(n / by)) if n else 0)) for s in passing]
     return replace(pipeline, steps=tuple(steps))
+
+
+def _apart(step: Step, head: str = "") -> Step:
+    own = step.with_engines(step.settings, partial("{}/{}".format, head + step.label))
+    body = tuple(_apart(inner, f"{step.label}.") for inner in step.body)
+    return Step(step.label, replace(step.op, reports={}), own, body=body)
 
 
 def _bytes(folder: Path) -> int:
@@ -262,7 +278,9 @@ def _asked(
 
 def _earlier(root: Path, step: Step) -> dict[str, float]:
     """Return mean completion tokens and tokens per second of this step in an earlier run of the folder."""
-    for path in sorted((root / "steps").glob(f"*-{step.label}/receipt.json")):
+    loop, _, inner = step.label.rpartition(".")
+    where = f"*-{loop}/round-*/steps/*-{inner}" if loop else f"*-{inner}"
+    for path in sorted((root / "steps").glob(f"{where}/receipt.json")):
         receipt = receipts.read_json(path) or {}
         use = list((receipt.get("engines") or {}).values())
         asked = sum(u.get("requests", 0) for u in use)

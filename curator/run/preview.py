@@ -13,11 +13,12 @@ from typing import Any
 
 from curator import table
 from curator.engines.protocol import Completion, Request
-from curator.pipeline import Pipeline
+from curator.pipeline import Pipeline, Step
 from curator.run.local import execute, open_store
 from curator.run.meter import Engines, Meter
 from curator.run.progress import Progress
 from curator.run.session import Session
+from curator.run.trial import resized, without_waiting
 from curator.shards import SHARD_ROWS
 
 SHOWN = 400  # characters of a cell; prompts are shown whole
@@ -97,7 +98,7 @@ class _Ear(Meter):
 
 
 def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str | Path | None = None) -> Preview:
-    """Run the first `rows` rows through all steps but sinks, in a folder that is removed afterwards.
+    """Run the first `rows` rows through all steps but sinks, and one round of loops, in a folder that is removed after.
 
     Args:
         pipeline: as for `run`.
@@ -109,7 +110,7 @@ def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str
         CuratorError: as `run`.
     """
     root = Path(folder) if folder is not None else Path("runs") / pipeline.name
-    kept = replace(pipeline, steps=tuple(s for s in pipeline.steps if s.kind != "sink"))
+    kept = replace(pipeline, steps=tuple(_small(s, rows) for s in pipeline.steps if s.kind != "sink"))
     with tempfile.TemporaryDirectory(prefix="preview-") as scratch:
         engines = _Listening(kept, open_store(store, root, kept), lambda _alias, _use: None)
         engines.asked = []
@@ -117,13 +118,22 @@ def preview(pipeline: Pipeline, *, rows: int = 3, store: Any = None, folder: str
         done = execute(session)
         shown: list[Shown] = []
         before: dict[str, dict[str, Any]] = {}
-        for step in done.steps:
-            found = done.table(step["label"]).to_arrow_table().to_pylist()
-            lost = done.files(step["label"], dropped=True)
-            gone = done.table(step["label"], dropped=True).to_arrow_table().to_pylist() if lost else []
+        for step in done.walk():
+            found = _rows(done.shards(step))
+            gone = _rows(done.shards(step, dropped=True)) if step["kind"] != "loop" else []
             shown.append(Shown(step["label"], [_news(r, before) for r in found[: 4 * rows]], gone))
             before = {r["row_id"]: r for r in found}
     return Preview(shown, engines.asked)
+
+
+def _small(step: Step, rows: int) -> Step:
+    """Return a step as a preview runs it: one round of a loop, no more rows made than were read."""
+    step = resized(without_waiting(step), lambda n: min(n, rows))
+    return replace(step, settings={**step.settings, "rounds": min(1, step.bound["rounds"])}) if step.body else step
+
+
+def _rows(files: list[Path]) -> list[dict[str, Any]]:
+    return [row for file in files for row in table.read_table(file).to_pylist()]
 
 
 def _news(row: dict[str, Any], before: dict[str, dict[str, Any]]) -> dict[str, Any]:

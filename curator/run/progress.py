@@ -47,6 +47,33 @@ def choose(progress: Progress | None | Literal[False, "lines"]) -> Progress:
     return Progress() if progress is not None else Live()
 
 
+class Inside(Progress):
+    """The steps of a loop, told to the progress of the run under the labels `loop.generate`; the same every round."""
+
+    def __init__(self, outer: Progress, label: str) -> None:
+        self._outer, self._label = outer, label
+
+    def reuse(self, label: str, receipt: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._outer.reuse(f"{self._label}.{label}", receipt)
+
+    def step(self, label: str, rows: int | None, shards: int | None) -> None:
+        """Pass it on."""
+        self._outer.step(f"{self._label}.{label}", rows, shards)
+
+    def shard(self, label: str, numbers: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._outer.shard(f"{self._label}.{label}", numbers)
+
+    def done(self, label: str, receipt: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._outer.done(f"{self._label}.{label}", receipt)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._outer.note(f"{self._label}: {text}")
+
+
 class Use:
     """What the engines did in this run so far, in words."""
 
@@ -162,7 +189,10 @@ class Live(Progress):
     def reuse(self, label: str, receipt: Mapping[str, Any]) -> None:
         """Show a full bar."""
         rows = receipt.get("rows_in", 0)
-        self._tasks[label] = self._bars.add_task(label, total=rows, completed=rows, said="reused")
+        if label in self._tasks:  # a step of a loop has one bar, whatever the round
+            self._bars.update(self._tasks[label], total=rows, completed=rows, said="reused")
+        else:
+            self._tasks[label] = self._bars.add_task(label, total=rows, completed=rows, said="reused")
 
     def step(self, label: str, rows: int | None, shards: int | None) -> None:
         """Add a bar, or begin it anew."""

@@ -46,16 +46,25 @@ def why(folder: str | Path, row: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     before: dict[str, Row] = {}
     present: dict[str, Row] = {}
-    for step in run.steps:
+    now_in: int | None = None
+    for step in run.walk():
         if step["kind"] == "sink":
             events += _left_out(con, run, step, present)
             continue
+        aside: set[str] = set()
+        if "state" in step:
+            held = {r["row_id"]: r for r in _find(con, run.shards(step, state=True), row, tracked, family)}
+            before = held if step["round"] != now_in else before
+            aside = {*held} if step["aside"] else aside
+        now_in = step.get("round")
         out, lost = (_find(con, files, row, tracked, family) for files in _files(run, step))
         family |= {r["row_id"] for r in (*out, *lost)} - tracked
         present = {r["row_id"]: r for r in out}
-        for r in out:
-            events += [_event(step, r, before), *_told(step, r, before)]
-        for r in lost:
+        for r in out if step["kind"] != "loop" else ():
+            events += [_event(step, r, before), *_told(step, r, before)] if r["row_id"] not in aside else []
+        for r in lost if step["kind"] != "loop" else ():
+            if r["row_id"] in aside:
+                continue
             events.append({"step": step["label"], "event": "dropped", "row_id": r["row_id"], "what": _gone(r)})
         before = present
     if not events:
@@ -100,6 +109,9 @@ def _find(con: Any, files: list[Path], row: str, tracked: set[str], family: set[
     if "parent_id" in names:
         tests.append("parent_id in (select unnest(?))")
         values.append([*family])
+    if "parent_ids" in names:
+        tests.append("list_has_any(parent_ids, ?)")
+        values.append([*family])
     found = _rows(con, files, " or ".join(tests), values)
     return sorted(found, key=lambda r: (len(r["row_id"]), r["row_id"]))
 
@@ -107,10 +119,12 @@ def _find(con: Any, files: list[Path], row: str, tracked: set[str], family: set[
 def _ancestors(con: Any, run: Run, row: str) -> set[str]:
     """Return the ids of the rows that `row` was made from, over all steps."""
     wanted = {row}
-    for step in reversed(run.steps):
+    for step in reversed([*run.walk()]):
         for files in _files(run, step) if step["kind"] != "sink" else ():
-            if files and "parent_id" in con.sql(f"select * from {table.sql_files(files)} limit 0").columns:
-                sql = f"select distinct parent_id from {table.sql_files(files)} where row_id in (select unnest(?))"
+            names = con.sql(f"select * from {table.sql_files(files)} limit 0").columns if files else []
+            parents = {"parent_id": "parent_id", "parent_ids": "unnest(parent_ids)"}
+            for parent in (parents[name] for name in names if name in parents):
+                sql = f"select distinct {parent} from {table.sql_files(files)} where row_id in (select unnest(?))"
                 wanted |= {r[0] for r in con.execute(sql, [[*wanted]]).fetchall() if r[0] is not None}
     return wanted - {row}
 

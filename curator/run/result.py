@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,35 @@ class Run:
         """Steps in order: label, folder, key, kind, op. Raises CheckError where the folder holds no run."""
         found: list[dict[str, Any]] = receipts.need_json(self.folder / "run.json", "run")["steps"]
         return found
+
+    def walk(self) -> Iterator[dict[str, Any]]:
+        """Yield the steps in order, before a loop the steps of its rounds, as `loop.generate`.
+
+        Those have besides `round`, `state` (the folder of the state they begin with), and `aside`: whether its rows go
+        on in the loop whatever the steps do with them (mode append).
+        """
+        for step in self.steps:
+            if step["kind"] == "loop":
+                yield from self._rounds(step)
+            yield step
+
+    def rounds(self, loop: str = "loop") -> list[Run]:
+        """Return the rounds of a loop so far, each as a run of its own."""
+        step = next((s for s in self.steps if s["label"] == loop and s["kind"] == "loop"), None)
+        if step is None:
+            msg = f"{self.folder} has no loop '{loop}'"
+            raise CheckError(msg)
+        folder = self.folder / "steps" / step["folder"]
+        found = sorted(int(f.parent.name.removeprefix("round-")) for f in folder.glob("round-*/run.json"))
+        return [Run(folder / f"round-{number}") for number in found]
+
+    def _rounds(self, loop: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for inner in self.rounds(loop["label"]):
+            number = int(inner.folder.name.removeprefix("round-"))
+            more = {"round": number, "state": f"{loop['folder']}/round-{number - 1}/state", "aside": loop["aside"]}
+            for step in inner.steps:
+                label, folder = f"{loop['label']}.{step['label']}", f"{loop['folder']}/round-{number}/steps/"
+                yield step | more | {"label": label, "folder": folder + step["folder"]}
 
     @property
     def receipts(self) -> list[dict[str, Any]]:
@@ -55,8 +84,12 @@ class Run:
         if self.receipt(chosen) is None:
             msg = f"step '{chosen['label']}' of {self.folder} is not finished; run the pipeline again to go on"
             raise CheckError(msg)
+        return self.shards(chosen, dropped=dropped)
+
+    def shards(self, step: Mapping[str, Any], *, dropped: bool = False, state: bool = False) -> list[Path]:
+        """Return the shards of one of `steps` or `walk`, or of the rows it dropped, or of the state of its round."""
         pattern = "dropped-*.parquet" if dropped else "part-*.parquet"
-        return sorted((self.folder / "steps" / chosen["folder"]).glob(pattern))
+        return sorted((self.folder / "steps" / step["state" if state else "folder"]).glob(pattern))
 
     def table(self, step: str | int = -1, *, dropped: bool = False) -> Any:
         """Return the rows of a step (default: the last) as a DuckDB relation; nothing is read before it is used."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from curator import table
 from curator.errors import CheckError
+from curator.op import Op
 from curator.pipeline import Pipeline, Step
 from curator.run import receipts
 from curator.run.laws import Spec
 from curator.run.meter import Engines
 from curator.run.progress import Progress
 from curator.run.receipts import Fingerprints, Receipt
+from curator.state import standing_in, with_state
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Session:
     memory: str
     limit: int | None
     steps: list[Planned] = field(default_factory=list)
+    prints: Fingerprints | None = None
 
     def spill(self) -> Path:
         """Where DuckDB puts what does not fit into memory."""
@@ -92,6 +95,17 @@ class Session:
     def view(self, files: list[Path]) -> table.TableView:
         """Return a view over shards with this run's memory limit."""
         return table.TableView(files, self.spill(), memory=self.memory, threads=max(1, self.workers))
+
+
+_STATE = Op(
+    "state", lambda _s: "table", "shapes", 1, lambda: None, lambda _s: (), lambda _s: {}, lambda _s: frozenset(), {}, {}
+)  # fmt: skip
+
+
+def state_of(folder: Path, key: str, parent: str | None = None) -> Planned:
+    """Return the state of a loop, see `rounds`: rows that its steps begin with, as if a step had made them."""
+    spec = Spec("state", "state", "table", "shapes", _STATE.factory, {}, {}, ())
+    return Planned(Step("state", _STATE), spec, folder, key, parent, {})
 
 
 def now() -> str:
@@ -117,28 +131,38 @@ def plan_steps(
     engines: Engines,
     limit: int | None,
     wanted: Callable[[Sequence[Step], int], Any] | None = None,
+    *,
+    state: Planned | None = None,
+    prints: Fingerprints | None = None,
 ) -> list[Planned]:
     """Return the steps with folders and keys; opens the engines the steps name, for their identities.
 
-    `wanted`: what else decides about the rows of a step, see `refill.wanted`.
+    `wanted`: what else decides about the rows of a step, see `refill.wanted`. `state`: where the steps are those of a
+    round, what they begin with; its files count by its key. `prints`: hashes of input files, where they are kept.
 
     Raises:
         CheckError: the first step is no source, or a later one is.
         InputError: a file that a setting names cannot be read.
     """
-    _check_order(pipeline)
-    prints = Fingerprints(root / "inputs.json")
+    if state is None:
+        _check_order(pipeline)
+    prints = prints or Fingerprints(root / "inputs.json")
     planned: list[Planned] = []
-    parent: str | None = None
+    parent = state.key if state is not None else None
     for number, step in enumerate(pipeline.steps, 1):
-        inputs = {str(f): prints.of(f) for f in receipts.input_files(step)}
+        placed = with_state(step, state.folder) if state is not None else step
+        mine = state.folder.resolve() if state is not None else None
+        read = (f for f in receipts.input_files(placed) if mine is None or not f.resolve().is_relative_to(mine))
+        inputs = {str(f): prints.of(f) for f in read}
         identities = {alias: engines.get(alias).identity for alias in step.engines.values()}
         more = wanted(pipeline.steps, number - 1) if wanted else None
         key = receipts.key(
             step, pipeline, parent=parent, inputs=inputs, identities=identities, limit=limit, wanted=more
         )
-        settings = step.with_engines(receipts.settings_of(step, pipeline), engines.get)
-        bound = step.bound
+        if step.body:
+            key = receipts.digest([key, *_body(replace(pipeline, steps=step.body), root, engines, wanted, prints)])
+        settings = placed.with_engines(receipts.settings_of(placed, pipeline), engines.get)
+        bound = placed.bound
         spec = Spec(
             step.label, step.op.name, step.kind, step.op.effect, step.op.factory, settings,
             dict(step.op.adds(bound)), tuple(step.op.reasons),
@@ -148,6 +172,16 @@ def plan_steps(
             parent = key
     prints.save()
     return planned
+
+
+def _body(
+    pipeline: Pipeline, root: Path, engines: Engines, wanted: Callable[[Sequence[Step], int], Any] | None,
+    prints: Fingerprints,
+) -> list[str]:  # fmt: skip
+    """Return the keys of a loop's steps on a state that is none, for the key of the loop."""
+    with standing_in({}) as folder:
+        none = state_of(folder, "state")
+        return [p.key for p in plan_steps(pipeline, root, engines, None, wanted, state=none, prints=prints)]
 
 
 def _check_order(pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ BY_TYPE: Mapping[str, str] = {
          "set", "tuple", "matrix", "list", "percentage", "mathematics", "maths", "algebra"), "math"),
     **dict.fromkeys(("choice", "mcq", "mcqa", "multiple_choice", "multiple-choice", "option"), "choice"),
     **dict.fromkeys(("code", "coding", "program", "programming", "tests", "unit_tests"), "code"),
+    **dict.fromkeys(("sat", "saturn", "satisfiability"), "sat"),
     **dict.fromkeys(("constraints", "instruction_following", "instruction-following", "ifeval", "if"), "constraints"),
     **dict.fromkeys(("text", "string", "free_text", "open", "science", "physics", "chemistry", "biology", "medicine",
                      "general", "other", "puzzle"), "judge"),

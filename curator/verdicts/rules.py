@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from curator.verdicts import choice, constraints
+from curator.verdicts import choice, constraints, sat
 from curator.verdicts.case import ERROR, UNPARSEABLE, Case, Outcome, decided
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ class Rules:
     code: Mapping[str, str] = field(default_factory=dict)
 
     def judge(self, kind: str, cases: Sequence[Case]) -> list[Outcome]:
-        """Return one outcome a case; `kind` is math, choice, constraints or code."""
+        """Return one outcome a case; `kind` is math, choice, constraints, sat or code."""
         if kind == "math":
             return maths(cases, self)
         if kind == "choice":
             return [choice.judge(case, self.choices, self.same) for case in cases]
         if kind == "constraints":
             return [constraints.judge(case, self.constraints, self.pass_share) for case in cases]
+        if kind == "sat":
+            return [sat.judge(case) for case in cases]
         from curator.verdicts.code import judge
 
         return judge(cases, self)

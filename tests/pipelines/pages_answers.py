@@ -6,6 +6,8 @@ Where code may be written, sample 0 calculates by hand first and sample 1 works 
 
 from __future__ import annotations
 
+import hashlib
+
 from curator import prompts
 from curator.pocket import world
 
@@ -17,6 +19,8 @@ ARITHMETIC = "So 1 + 1 = 2.\n2 + 2 = 4.\n3 + 3 = 6.\n\nDone."
 
 def answer(messages, sample_idx, prefix):
     asked = messages[-1].content
+    if (made := _synthesised(asked, sample_idx)) is not None:
+        return made
     right = f"\\boxed{{{next(a for p, a in ANSWERS.items() if p in asked)}}}"
     wrong = "\\boxed{-12345}"
     if "Long solution:" in asked:
@@ -45,6 +49,25 @@ def answer(messages, sample_idx, prefix):
 def score(messages, text):
     """A log-probability a character: what is said twice is easier."""
     return [-2.0 if c.isupper() else -0.5 - (i % 7) / 10 for i, c in enumerate(text)]
+
+
+def _synthesised(asked, sample_idx):
+    """What is said for promptcot and skillmix: lists, new problems by a hash of what is asked, ratings, criticism."""
+    number = int(hashlib.sha256(asked.encode()).hexdigest()[:8], 16)
+    if "one a line" in asked and "Name" in asked:
+        return "\n".join(f"Idea {(number >> k) % 9}" for k in range(0, 15, 3))
+    if "joins these concepts" in asked:
+        new = f"Find {number % 89} plus {number % 97} apples in box {number}."
+        return f"<rationale>So.</rationale>\n<problem>{new}</problem>" if number % 7 else new
+    if "editor of a mathematics contest" in asked:
+        words = ("perfect", "imperfect", "acceptable")[number % 3 if number % 2 else 0]
+        return "Hm.\n" + "\n".join(f"{line}{words}" for line in asked.splitlines() if line.endswith(": "))
+    if "training an assistant" in asked or "write both anew" in asked:
+        text = "<request>Plan {0} with {1} things.</request>\n<answer>In {0} steps: {2}.</answer>"
+        return text.format(number % 1009, number, sample_idx) if number % 5 else "I cannot."
+    if "as the person who asked" in asked:
+        return "It is generic."
+    return "So \\boxed{1}." if "apples in box" in asked else None
 
 
 def _in_steps(prefix, sample_idx, right, wrong):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,45 @@ def s1k(done):
     assert len(rows(done, "select-3")) == min(3, len(failed))
 
 
+def prismatic(done):
+    new = [r for r in rows(done, "loop") if r["round"]]
+    assert new
+    assert all(r["cluster_sparse"] and r["correct"] and r["grad"] for r in new)
+    for r in new:
+        assert r["consensus_votes"] >= 2
+        assert len(r["parent_ids"]) == 3
+    assert len({r["problem"] for r in rows(done, "loop")}) == len(rows(done, "loop"))
+    (loop,) = [r for r in done.receipts if r["step"] == "loop"]
+    assert [len(r.receipts) for r in done.rounds()] == [10] * len(loop["rounds"])
+    assert sum(r["yielded"] for r in loop["rounds"]) == len(new)
+
+
+def saturn(done):
+    found = rows(done, "verify")
+    assert len({r["problem_id"] for r in found}) == 4
+    assert {r["verifier"] for r in found} == {"sat/1"}
+    for r in rows(done, "sql"):
+        assert r["n_solutions"] == r["guess_rate"] * 32
+        assert r["above_chance"] <= r["accuracy"]
+        assert (r["above_chance"] < 0) == (r["above_guess"] < 0)
+
+
+def promptcot_em(done):
+    scored = {}
+    for r in rows(done, "score"):
+        scored.setdefault(r["problem_id"], []).append(r["logprob_sum"])
+    kept = rows(done, "barrier")
+    assert {r["problem_id"] for r in kept} == set(scored)
+    for r in kept:
+        assert r["logprob_sum"] == max(scored[r["problem_id"]])
+        assert r["reward_spread"] == max(scored[r["problem_id"]]) - min(scored[r["problem_id"]])
+        assert r["model_id"] == "student@1"
+
+
+TRAINED = "import json, sys; json.dump(dict(model_id='student@1'), open(sys.argv[2], 'w'))"
+COMMAND = f'{sys.executable} -c "{TRAINED}" {{rows}} {{result}}'
+TRAIN = "steps.barrier.command=" + json.dumps(COMMAND)
+
 # The model is nearly of one mind at the pages' temperatures: few problems would show no spread.
 HOT = ["steps.generate.temperature=1.5", "steps.generate.top_p=1", "steps.generate.max_tokens=320"]
 SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
@@ -129,6 +170,9 @@ SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "grape": (["steps.sample.n=4"], grape),
     "provenance": (["steps.sample.n=4"], provenance),
     "dasd": (["steps.sample.n=4"], dasd),
+    "prismatic": (["steps.read.n=24", "steps.loop.draw.n=6", "steps.loop.rounds=2"], prismatic),
+    "promptcot-em": (["steps.read.n=4", "steps.generate-2.n=2", TRAIN], promptcot_em),
+    "saturn": (["steps.construct.n=1", "steps.generate.n=2"], saturn),
     "s1k": (["steps.sample.n=20", "steps.select-3.n=3"], s1k),
 }
 
