@@ -96,8 +96,8 @@ def verify(
     and costs only its row.
 
     Args:
-        kind: one of them, or a list of the first seven. As a step it works on rows; with judge, reward or an engine under
-            auto it asks a model; consensus works on the whole table.
+        kind: one of them, or a list of the first seven. As a step it works on rows; with judge, reward or an engine
+            under auto it asks a model; consensus works on the whole table.
         engine: judge or reward model; the judge where a list names both.
         reward_engine: reward model of a list that names both.
         combine: for a list: `any` correct is correct (asked until one says so), `all` must be correct, `first` that
