@@ -110,7 +110,7 @@ class Sink(Protocol):
         """Plain facts for the card: pipeline (its YAML text), name, seed, receipts of the steps so far, engines."""
 
 
-Steps = typing.NewType("Steps", tuple[str, ...])  # the type of a setting that holds steps; the factory gets their labels
+Steps = typing.NewType("Steps", tuple[str, ...])  # type of a setting that holds steps; the factory gets labels
 RowFn = Callable[[pa.Table], pa.Table | Result]
 ModelFn = Callable[[pa.Table], Awaitable[pa.Table | Result]]
 TableFn = Callable[[View], Split]
