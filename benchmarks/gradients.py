@@ -80,11 +80,11 @@ class Bare:
 class Dense:
     """One sample at a time, with the matrix in memory."""
 
-    def __init__(self, model: Any, texts: list[Text]) -> None:
+    def __init__(self, model: Any, texts: list[Text], columns: int) -> None:
         self.model, self.texts = model, texts
         size = sum(p.numel() for p in model.parameters())
-        self.columns = D
-        while self.columns * size * 4 > 0.6 * free_memory():
+        self.columns = columns
+        while self.columns * size * 4 > 0.5 * free_memory():
             self.columns //= 2
         chance = torch.Generator().manual_seed(0)
         self.matrix = torch.empty(size, self.columns).bernoulli_(0.5, generator=chance).mul_(2).sub_(1)
@@ -103,7 +103,7 @@ def free_memory() -> int:
     return int(told["MemAvailable"].split()[0]) * 1024
 
 
-def compare(folder: Path, kind: str, count: int, dense: int, repeat: int) -> dict[str, Any]:
+def compare(folder: Path, kind: str, count: int, dense: int, columns: int, repeat: int) -> dict[str, Any]:
     chat = Chat(FileTokenizer(folder), "bench")
     table = rows(count)
     texts = []
@@ -119,7 +119,7 @@ def compare(folder: Path, kind: str, count: int, dense: int, repeat: int) -> dic
         engine = open_engine("proxy", kind, given)
         engine.inner._chat = chat
         few = texts[:: max(1, count // dense)][:dense] if dense else []
-        slow = Dense(model, few) if dense else None
+        slow = Dense(model, few, columns) if dense else None
         ways: dict[str, tuple[Any, int]] = {
             "bare": (Bare(model, texts, tokens), count),
             "countsketch": (lambda: list(features.of(texts, sketch)), count),
@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=128)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", type=int, default=8, help="texts of the loops of one sample at a time; 0 is none")
+    parser.add_argument("--columns", type=int, default=D, help="most columns of the dense matrix that are held")
     parser.add_argument("--only", choices=("pocket", "random", "pairs"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -208,12 +209,12 @@ def main() -> None:
     result = json.loads(path.read_text()) if path.exists() else {}
     result |= {"clock": "cpu", "asked": {"countsketch_to_bare": 0.7, "times_the_dense_loop": 5}}
     if args.only in (None, "pocket"):
-        result["pocket"] = compare(MODEL_DIR, "pocket", args.texts, args.dense, args.repeat)
+        result["pocket"] = compare(MODEL_DIR, "pocket", args.texts, args.dense, args.columns, args.repeat)
         print(json.dumps(result["pocket"]), flush=True)
     if args.only in (None, "random"):
         with tempfile.TemporaryDirectory() as folder:
             model = random_model(Path(folder), 384, 6)
-            result["random qwen2"] = compare(model, "transformers", args.texts // 4, 0, args.repeat)
+            result["random qwen2"] = compare(model, "transformers", args.texts // 4, 0, 0, args.repeat)
         print(json.dumps(result["random qwen2"]), flush=True)
     if args.only in (None, "pairs"):
         result["pairs"] = pairs()

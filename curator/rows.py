@@ -122,7 +122,7 @@ COLUMNS: dict[str, Column] = {
     "reward": Column(pa.float64(), "number of the reward model: a logit, higher is better"),
     "embedding": Column(pa.list_(pa.float32()), "vector of the text: mean of the model's last hidden states"),
     "grad": Column(
-        pa.list_(pa.float32()),
+        pa.list_(pa.float32()),  # not of fixed size: Arrow cannot read such a list back from Parquet where one is null
         "projected gradient of the text's mean loss over all parameters of the proxy, of length 1; null where none",
     ),
     "grad_loss": Column(pa.float64(), "that loss: mean nats a token of the text, the end of the turn included"),

@@ -24,22 +24,28 @@ async def gradient(
     A text that was read whole is stored without the limit, and serves every limit that it stays within; a cut one
     serves the limit and the context that it was cut at.
     """
-    limits = frozenset({f"max_tokens {max_tokens}", f"context {engine.max_context}"})
+
+    def key(*also: str) -> bytes:
+        return kept.score_key(engine.identity, Request(messages), text, frozenset({projection, *also}), "gradient")
+
+    def cut() -> bytes:  # the context is asked for only here: some engines load a configuration to know it
+        return key(f"max_tokens {max_tokens}", f"context {engine.max_context}")
+
     try:
-        whole, cut = (
-            kept.score_key(engine.identity, Request(messages), text, also | {projection}, "gradient")
-            for also in (frozenset[str](), limits)
-        )
+        whole = key()
     except TypeError:
         return Gradient(b"", error="the text is not valid Unicode (a lone surrogate)")
-    for key in (whole, cut) if engine.store is not None else ():
-        payload = engine.store.get(key, 0) if engine.store is not None else None
-        if payload is not None and payload["n"] <= max_tokens:
+    store = engine.store
+    if store is not None:
+        payload = store.get(whole, 0)
+        if payload is None or payload["n"] > max_tokens:
+            payload = store.get(cut(), 0)
+        if payload is not None:
             engine.statistics.cached += 1
             return _unpack(payload)
     found = await _ask(engine, messages, text, projection, max_tokens)
-    if engine.store is not None and found.error is None:
-        engine.store.put(cut if found.truncated else whole, _pack(found, engine.kind, engine.model), 0)
+    if store is not None and found.error is None:
+        store.put(cut() if found.truncated else whole, _pack(found, engine.kind, engine.model), 0)
     return found
 
 

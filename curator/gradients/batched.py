@@ -21,12 +21,10 @@ from torch import Tensor, nn
 from curator.gradients.head import Head
 from curator.gradients.layout import by_parameter
 from curator.gradients.projection import Projection, projector
+from curator.gradients.room import room
 from curator.gradients.texts import Text, Told
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"})
-_MEMORY = 1 << 30  # bytes of what one pass keeps for its backward pass, about
-_TOKENS = 4096  # of one pass: more are no faster
-PIECE = 1 << 18  # numbers of gradients that are made at a time
 
 
 def refusal(model: Any) -> str | None:
@@ -57,10 +55,11 @@ class Batched:
         self._decoder, self._embedding = model.get_decoder(), model.get_input_embeddings()
         self._places = by_parameter(model)
         self._projector = projector(projection, model.device)
-        self._head = Head(model.get_output_embeddings(), self._places, self._projector)
+        self._room = room(model.device)
+        self._head = Head(model.get_output_embeddings(), self._places, self._projector, self._room)
         self._out = torch.zeros(0)
-        self._fitting = _MEMORY // _bytes_a_token(model)
-        self.tokens = max(1, min(_TOKENS, self._fitting))
+        self._fitting = self._room.memory // _bytes_a_token(model)
+        self.tokens = max(1, min(self._room.tokens, self._fitting))
 
     def __call__(self, texts: Sequence[Text]) -> Told:
         """Return features and losses of texts, all in one pass."""
@@ -122,7 +121,7 @@ class Batched:
     def _linear(self, module: Any, read: Tensor, change: Tensor) -> None:
         """Project the gradient of a linear layer: change^T read, sample by sample."""
         read, change = read.float(), change.float()
-        size, width = read.shape[-1], max(1, PIECE // (len(read) * read.shape[-1]))
+        size, width = read.shape[-1], max(1, self._room.piece // (len(read) * read.shape[-1]))
         start = self._places[module.weight]
         for at in range(0, change.shape[-1], width):
             part = torch.bmm(change[:, :, at : at + width].transpose(1, 2), read)
@@ -154,4 +153,4 @@ def _on_backward(project: Any, module: nn.Module, given: tuple[Tensor, ...], out
 def _bytes_a_token(model: Any) -> int:
     """Return about how much a pass keeps of each token: what goes into and comes out of each linear layer, twice."""
     sizes = [m.in_features + m.out_features for m in model.get_decoder().modules() if isinstance(m, nn.Linear)]
-    return 8 * sum(sizes)
+    return 8 * int(sum(sizes))

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from curator.gradients.projection import Projector
+from curator.gradients.room import Room
 from curator.gradients.texts import Text
-
-_LOGITS = 1 << 26  # float32 values that are held at a time: 256 MiB
-PIECE = 1 << 18  # numbers of gradients that are made at a time
 
 
 class _Piece(NamedTuple):
@@ -26,15 +24,15 @@ class _Piece(NamedTuple):
 class Head:
     """Linear output layer and mean cross-entropy of completions."""
 
-    def __init__(self, layer: Any, places: Mapping[Any, int], project: Projector) -> None:
-        self._layer, self._places, self._projector = layer, places, project
+    def __init__(self, layer: Any, places: Mapping[Any, int], project: Projector, room: Room) -> None:
+        self._layer, self._places, self._projector, self._room = layer, places, project, room
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def __call__(self, hidden: Tensor, texts: Sequence[Text], out: Tensor) -> tuple[list[float], Tensor]:
         """Return the losses and their gradient at `hidden` [texts, tokens, width]; project the layer's own to `out`."""
         back = torch.zeros_like(hidden)
         losses = [0.0] * len(texts)
-        for pieces in _pieces(texts, max(1, _LOGITS // self._layer.out_features)):
+        for pieces in _pieces(texts, max(1, self._room.logits // self._layer.out_features)):
             rows = torch.cat([hidden[_where(texts, p)] for p in pieces]).float()
             nats, change = self._loss(rows, texts, pieces)
             change_at = (change @ self._layer.weight.float()).to(back.dtype)
@@ -61,7 +59,7 @@ class Head:
 
     def _project(self, rows: Sequence[Tensor], changes: Sequence[Tensor], out: Tensor) -> None:
         layer, size = self._layer, rows[0].shape[1]
-        start, step = self._places[layer.weight], max(1, PIECE // (len(rows) * size))
+        start, step = self._places[layer.weight], max(1, self._room.piece // (len(rows) * size))
         for at in range(0, layer.out_features, step):
             width = min(step, layer.out_features - at)
             part = rows[0].new_empty(len(rows), width, size)

@@ -121,7 +121,7 @@ def cast(array: Any, name: str, quarantine: Callable[[int, str], None], where: s
 
 def _is_vector(kind: pa.DataType) -> bool:
     listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return listed and pa.types.is_floating(kind.value_type)
+    return bool(listed) and bool(pa.types.is_floating(kind.value_type))
 
 
 def _json(value: Any) -> str:

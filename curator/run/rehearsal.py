@@ -8,13 +8,14 @@ every answer were right, which is the most that later steps can be asked to do.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from curator import prompts
 from curator.engines.around import Around
-from curator.engines.protocol import Completion, Embedding, Engine, Message, Request, Reward, TextScore
+from curator.engines.protocol import Completion, Embedding, Engine, Gradient, Message, Request, Reward, TextScore
 from curator.pipeline import Pipeline
 from curator.run.meter import Engines, Meter
 from curator.text import THINK_CLOSE
@@ -109,6 +110,13 @@ class Rehearsal(Around):
         """Count one request; the vector is 0."""
         await self.score(messages, text)
         return Embedding((0.0,), 1)
+
+    async def gradient(self, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int) -> Gradient:
+        """Count one request; the vector is one of the axes, by hash of the text."""
+        await self.score(messages, text)
+        d = int(projection.split(":")[1])
+        axis = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") % d
+        return Gradient(bytes(4 * axis) + struct.pack("<f", 1.0) + bytes(4 * (d - axis - 1)), 0.0, 1)
 
     async def rewards(self, messages: tuple[Message, ...]) -> Reward:
         """Count one request; the only head says 0."""

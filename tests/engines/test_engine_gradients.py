@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from curator.engines import capabilities_of, kinds, open_engine  # noqa: E402
+from curator.engines.chat import Chat  # noqa: E402
 from curator.engines.protocol import GRADIENTS, Message  # noqa: E402
 from curator.engines.store import Store  # noqa: E402
 from curator.engines.transformers import TransformersEngine  # noqa: E402
@@ -199,3 +200,32 @@ def test_a_lone_surrogate(tiny_model, tmp_path):
 def test_who_can():
     able = {kind for kind in kinds() if GRADIENTS in capabilities_of(kind, {})}
     assert able == {"transformers", "pocket"}
+
+
+class Rendered:
+    """A tokenizer that renders a template, a character a token; None ends nothing."""
+
+    def __init__(self, template: str, eos: int | None = None) -> None:
+        from jinja2 import Template
+
+        self.chat_template, self.eos_token_id, self._made = template, eos, Template(template)
+
+    def apply_chat_template(self, turns, **variables):
+        return self._made.render(messages=turns, **variables)
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(c) for c in text]}
+
+
+@pytest.mark.parametrize(("after", "eos", "ends"), [
+    ("<|im_end|>\n", None, "<|im_end|>"), ("<|eot_id|>", 1, "<|eot_id|>"), (" </s>", None, "</s>"),
+    ("", 65, "A"), ("", None, ""),
+])  # fmt: skip
+def test_what_ends_a_turn(after, eos, ends):
+    """It is read off the template, also where that writes thinking before the text."""
+    turn = "{{ m.role }}: {% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}" + after
+    chat = Chat(Rendered("{% for m in messages %}" + turn + "{% endfor %}", eos), "proxy")
+    assert "".join(map(chr, chat.closing())) == ends
+    prompt, ids = chat.to_learn(ASKED, "four")
+    assert "".join(map(chr, ids)) == f"four{ends}"
+    assert prompt

@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 
 from gradient_models import model, texts  # noqa: E402
 
-from curator.gradients import batched, head  # noqa: E402
+from curator.gradients import room  # noqa: E402
 from curator.gradients.batched import Batched, refusal  # noqa: E402
 from curator.gradients.features import Features  # noqa: E402
 from curator.gradients.layout import layout  # noqa: E402
@@ -104,9 +104,7 @@ def test_little_room(monkeypatch):
     """Logits and products in small pieces, completions cut in the middle."""
     made, given = model("Llama", tie_word_embeddings=False), texts(9)
     reference = Batched(made, SKETCH)(given)
-    monkeypatch.setattr(head, "_LOGITS", 90 * 11)
-    monkeypatch.setattr(head, "PIECE", 9 * 24 * 7)
-    monkeypatch.setattr(batched, "PIECE", 9 * 24 * 5)
+    monkeypatch.setattr(room, "CPU", room.CPU._replace(logits=90 * 11, piece=9 * 24 * 7))
     told = Batched(made, SKETCH)(given)
     close(told.features, reference.features)
     assert told.losses == pytest.approx(reference.losses, rel=1e-6)
@@ -117,7 +115,7 @@ def test_layer_by_layer(monkeypatch, name):
     """What a pass of a text takes that does not fit the memory."""
     made, given = model(MODELS[name][0], **MODELS[name][1]), texts(6)
     reference = Batched(made, SKETCH)(given)
-    monkeypatch.setattr(batched, "_MEMORY", 1)
+    monkeypatch.setattr(room, "CPU", room.CPU._replace(memory=1))
     compute = Batched(made, SKETCH)
     assert compute.tokens == 1
     told = compute(given)

@@ -221,6 +221,14 @@ def test_a_list_where_a_number_is_needed(tmp_path):
     assert run(path, columns={"marks": "correct"})[0][0]["marks"] == [True, False]
 
 
+def test_vectors_of_any_list_type(tmp_path):
+    """A column of vectors need not have the list type that we write."""
+    path = tmp_path / "x.parquet"
+    fixed = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float64(), 2))
+    pq.write_table(pa.table({"problem": ["a", "b"], "grad": fixed}), path)
+    assert [r["grad"] for r in run(path)[0]] == [[1.0, 2.0], [3.0, 4.0]]
+
+
 def test_settings_that_cannot_be():
     fails("x.jsonl", "on_bad", error=CheckError, on_bad="ignore")
     fails("x.jsonl", "max_row_bytes", error=CheckError, max_row_bytes=0)

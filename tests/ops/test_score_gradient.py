@@ -110,3 +110,53 @@ def test_the_pocket_without_torch_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
     (said,) = problems()
     assert "gradients of kind pocket needs torch, not installed here: pip install 'trace-curator[local]'" in said
+
+
+def test_the_pocket_model_in_a_run(tmp_path):
+    """To Parquet and back, null vectors among them, through a table step; the second run reads the store."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    import pyarrow.parquet as pq
+
+    import curator as cu
+
+    given = tmp_path / "rows.parquet"
+    texts = ["It is 4.", "", "It is five. " * 40, "", "4"]
+    pq.write_table(pa.table({"id": list("abcde"), "problem": ["What is 2+2?"] * 5, "trace": texts}), given)
+    proxy = cu.engine("pocket", threads=1)
+    pipeline = cu.read(path=str(given)) | cu.score(
+        engine=proxy, kind="gradient", d=64, max_tokens=20
+    ) | cu.select(where="grad is not null or row_id = 'b'")  # fmt: skip
+    found = []
+    for name in ("one", "two"):
+        done = pipeline.run(tmp_path / name, workers=0, progress=False)
+        found.append(done.table().to_arrow_table().to_pylist())
+        use = done.receipts[1]["counts"]
+        assert (use["not_scored"], use["truncated"]) == (2, 1)
+    assert found[0] == found[1]
+    rows = {r["row_id"]: r for r in found[0]}
+    assert sorted(rows) == ["a", "b", "c", "e"]
+    assert rows["b"]["grad"] is None
+    assert [rows[i]["grad_truncated"] for i in "ace"] == [False, True, False]
+    for i in "ace":
+        assert np.linalg.norm(rows[i]["grad"]) == pytest.approx(1, abs=1e-5)
+        assert rows[i]["grad_proxy"] == proxy_id()
+    (file,) = (tmp_path / "two").glob("steps/*-score/part-*.parquet")
+    again = cu.read(path=str(file)).run(tmp_path / "three", workers=0, progress=False)
+    kept = {r["row_id"]: r["grad"] for r in again.table().to_arrow_table().to_pylist()}
+    assert kept["a"] == rows["a"]["grad"]
+
+
+def proxy_id():
+    from curator.engines.pocket import PocketEngine
+
+    return PocketEngine().model
+
+
+def test_a_plan_counts_them_and_computes_none(tmp_path):
+    import curator as cu
+    from curator.run.plan import plan
+
+    pipeline = cu.read("builtin:pocket") | cu.score(engine=cu.engine("pocket"), kind="gradient", on="answer", d=32)
+    found = plan(pipeline, tmp_path / "r", store=tmp_path / "store", limit=20)
+    assert (found.steps[1].requests, found.steps[1].rows_out) == (20, 20)
