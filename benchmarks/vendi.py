@@ -7,7 +7,8 @@
 under 2 GB. `numpy`: the same measure of 100,000 rows against the published way in one go (all rows in float64,
 G^T G / n, eigvalsh), and the bare score against it. `cluster`: spherical k-means against faiss (one thread, 20
 iterations, k = n / 10): CPU seconds and mean cosine. `choose`: m rows of real problems by greedy, chance and k-means of
-vectors, and by counts of words; scores on both, and measures of the texts. `large`: 10,000 of 100,000 x 1024. Each
+vectors, and by counts of words; scores on both, and measures of the texts. `gradients`: G-Vendi of m rows chosen by
+gradients of the pocket model, by vectors of the texts, and by chance. `large`: 10,000 of 100,000 x 1024. Each
 contender in a process of its own, alternating.
 """
 
@@ -21,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import planted
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-PARTS = ("stream", "numpy", "cluster", "choose", "large")
+PARTS = ("stream", "numpy", "cluster", "choose", "gradients", "large")
 FILE_ROWS = 50_000
 BENCHMARKS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "benchmarks"
 PROBLEMS = ("math_train7474", "gsm8k_train", "college_math_test", "svamp_test", "olympiadbench_oe_to_maths_en_test",
@@ -212,6 +214,56 @@ def choices(sizes: tuple[int, ...] = (200, 1000, 4000)) -> dict:
     return out
 
 
+SOLVED = {"gsm8k_train": 2500, "olympiadbench_oe_to_maths_en_test": 675, "minerva_math_test": 272, "math500_test": 500}
+
+
+def features(folder: Path) -> list[Path]:
+    """Gradient features of problems with solutions that people wrote, the pocket model as the proxy."""
+    import curator as cu
+
+    rows = []
+    for name, count in SOLVED.items():
+        held = pq.read_table(BENCHMARKS / f"{name}.parquet", columns=["question", "solution"]).to_pylist()
+        for i, row in enumerate(r for r in held[:count] if r["solution"]):
+            told = {"problem": row["question"], "trace": row["solution"], "source": name}
+            rows.append({"row_id": f"{name}-{i}", "problem_id": f"{name}-{i}", **told})
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    pages = cu.read(path=str(folder / "rows.jsonl"))
+    scored = pages | cu.score(kind="gradient", engine=cu.engine("pocket"), max_tokens=512)
+    return scored.run(folder / "run", progress=False).files()
+
+
+def gradients(files: list[Path], sizes: tuple[int, ...] = (100, 400, 1000)) -> dict:
+    """Choose by gradients, by the stand-in vectors of the same texts, or by chance; tell G-Vendi of all of them."""
+    from stand_in_vectors import StandIn
+
+    from curator.diversity.choose import choose
+    from curator.diversity.features import hold
+    from curator.diversity.vendi import Moments
+
+    table = pa.concat_tables(pq.read_table(f, columns=["row_id", "grad", "problem", "trace"]) for f in files)
+    held = hold(table.select(["row_id", "grad"]).to_batches(), "grad", "benchmark")
+    order = pc.index_in(held.ids, table["row_id"].combine_chunks())
+    texts = [f"{r['problem']} {r['trace']}" for r in table.select(["problem", "trace"]).take(order).to_pylist()]
+    x = StandIn(texts)(texts)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    ways = {
+        "random": ("random", held.x), "kmeans by gradients": ("kmeans", held.x),
+        "greedy by texts' vectors": ("greedy", x), "greedy by gradients": ("greedy", held.x),
+    }  # fmt: skip
+    out: dict = {"rows": len(held.x), "g_vendi_all": round(Moments().add(held.x).vendi(), 2)}
+    for m in sizes:
+        for name, (how, by) in ways.items():
+            found = choose(by, m, how)
+            told = {"g_vendi": round(Moments().add(held.x[found.rows]).vendi(), 2),
+                    "vendi_texts": round(Moments().add(x[found.rows]).vendi(), 2)}  # fmt: skip
+            if by is held.x and how == "greedy":
+                told["bound"] = round(found.bound, 2)
+            out.setdefault(str(m), {})[name] = told
+            print(f"gradients: m {m:5} {name:25}", json.dumps(told))
+    return out
+
+
 def large(n: int = 100_000, m: int = 10_000, d: int = 1024) -> dict:
     from curator.diversity import choose as chooser
     from curator.diversity.vendi import Moments
@@ -236,6 +288,7 @@ def main() -> None:
     parser.add_argument("--only")
     parser.add_argument("--write", type=int)
     parser.add_argument("--path")
+    parser.add_argument("--features", type=Path, help="of part gradients: a folder with rows that have been scored")
     args = parser.parse_args()
     if args.write:
         write(Path(args.path), args.write, 1024)
@@ -257,6 +310,10 @@ def main() -> None:
             found["choose"] = choices()
         else:
             print("choose: left out, ../shared/data is not here")
+    if "gradients" in args.parts and BENCHMARKS.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            files = sorted(args.features.rglob("*.parquet")) if args.features else features(Path(folder))
+            found["gradients"] = gradients(files)
     if "large" in args.parts:
         found["large"] = large()
     planted.keep("vendi", {k: found[k] for k in PARTS if k in found}, ["faiss-cpu", "scipy"])

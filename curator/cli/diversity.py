@@ -54,9 +54,9 @@ def diversity(
         found.append(measure(name, _batches(files, own.columns(schema.names)), own, rows))
     m, equals = compare(found, asked, at=at, draws=draws)
     if as_json:
-        line(_json(found, m, equals, draws))
+        line(_json(found, asked, m, equals, draws))
         return
-    _print(found, m, equals, draws)
+    _print(found, asked, m, equals, draws)
 
 
 def _name(path: Path, sources: Sequence[Path]) -> str:
@@ -169,8 +169,8 @@ def _label(measure_name: str, asked: Sequence[str]) -> str:
     return LABELS[measure_name]
 
 
-def _print(found: Sequence[Dataset], m: int, equals: Sequence[Equal], draws: int) -> None:
-    vectors = list(found[0].vectors)
+def _print(found: Sequence[Dataset], asked: Asked, m: int, equals: Sequence[Equal], draws: int) -> None:
+    vectors = asked.vectors
     rows: list[list[Any]] = [["rows", *(f.rows for f in found)]]
     for on in vectors:
         held = [f.vectors[on] for f in found]
@@ -189,6 +189,8 @@ def _print(found: Sequence[Dataset], m: int, equals: Sequence[Equal], draws: int
     if not equals:
         return
     line("")
+    if asked.text is not None:
+        line(f"texts: column '{asked.text}'")
     if len(found) == 1:
         texts = [e for e in equals if not any(e.measure.startswith(f"{on}_vendi") for on in vectors)]
         if texts:
@@ -228,7 +230,7 @@ def _range(held: Any) -> str:
     return "" if math.isnan(held.low) else f"{_number(held.low)} to {_number(held.high)}"
 
 
-def _json(found: Sequence[Dataset], m: int, equals: Sequence[Equal], draws: int) -> str:
+def _json(found: Sequence[Dataset], asked: Asked, m: int, equals: Sequence[Equal], draws: int) -> str:
     import json
 
     data = []
@@ -254,8 +256,8 @@ def _json(found: Sequence[Dataset], m: int, equals: Sequence[Equal], draws: int)
         }
         for e in equals
     }
-    draws = draws if len(found) > 1 else 1
-    return json.dumps(_plain({"datasets": data, "equal": {"n": m, "draws": draws, "measures": equal}}), indent=1)
+    told = {"n": m, "draws": draws if len(found) > 1 else 1, "measures": equal}
+    return json.dumps(_plain({"datasets": data, "text": asked.text, "equal": told}), indent=1)
 
 
 def _plain(value: Any) -> Any:

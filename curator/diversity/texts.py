@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from curator.diversity.vendi import spectrum, vendi
+from curator.diversity.vendi import kernel_spectrum, vendi
 
 BUCKETS = 4096
 VENDI_ROWS = 500  # of `ngram_vendi`: it holds their similarities
@@ -102,15 +102,19 @@ def ngram_vendi(some: Texts, ns: tuple[int, ...] = (1, 2)) -> float:
     some = some if len(some) <= VENDI_ROWS else some.take(np.arange(VENDI_ROWS))
     if not len(some.words):
         return math.nan
-    parts = []
+    kernel = np.zeros((len(some), len(some)))
     for n in ns:
         hashes, rows = grams(some, n)
         place = (hashes & np.uint64(BUCKETS - 1)).astype(np.int64) + rows * BUCKETS
         sign = np.where(hashes >> np.uint64(63), 1.0, -1.0)
-        counts = np.bincount(place, sign, len(some) * BUCKETS).reshape(len(some), BUCKETS)
-        length = np.linalg.norm(counts, axis=1, keepdims=True)
-        parts.append((counts / np.where(length > 0, length, 1)).astype(np.float32))
-    return vendi(spectrum(np.concatenate(parts, axis=1)))
+        counts = np.bincount(place, sign, len(some) * BUCKETS).reshape(len(some), BUCKETS).astype(np.float32)
+        products = (counts @ counts.T).astype(np.float64)
+        length = np.sqrt(products.diagonal())
+        length = np.where(length > 0, length, 1)
+        kernel += products / (length * length[:, None])
+    there = np.flatnonzero(kernel.diagonal() > 0)  # a text of one word has no pair of them, one without words nothing
+    length = np.sqrt(kernel.diagonal()[there])
+    return vendi(kernel_spectrum(kernel[np.ix_(there, there)] / (length * length[:, None])))
 
 
 def _head(some: Texts, words: int) -> Texts:

@@ -66,11 +66,11 @@ def cluster(
     is the release.
 
     The result depends on no order of rows or shards. Rows whose vector is null or zero get nulls and are counted. All
-    vectors are held in memory, 4 bytes a number. Vectors of two proxies or projections are refused (`grad_proxy`,
-    `grad_projection`).
+    vectors are held in memory, 4 bytes a number (twice that while they are read). Vectors of two proxies or projections
+    are refused (`grad_proxy`, `grad_projection`).
 
     With `against`, the pool there is clustered and the rows are only assigned to its centroids: sizes, and what is
-    sparse, are the pool's. A step `sql: {where: cluster_sparse}` then keeps what falls where the pool is thin.
+    sparse, are the pool's. A step `select: {where: cluster_sparse}` then keeps what falls where the pool is thin.
 
     Args:
         on: column of vectors, such as those of `score: {kind: gradient}`, or an embedding.

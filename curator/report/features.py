@@ -45,15 +45,14 @@ def column_of(schema: pa.Schema) -> str | None:
     return next(iter([*grads, *(n for n in names if n == "embedding")]), None)
 
 
-def picture(con: Any, files: list[Path]) -> Picture | None:
-    """Return the pictures of a step's rows; None where they have no features."""
+def picture(con: Any, files: list[Path], schema: pa.Schema) -> Picture | None:
+    """Return the pictures of a step's rows, of this schema; None where they have no features."""
     import pyarrow.compute as pc
 
     from curator.diversity.features import hold, source_columns
     from curator.diversity.vendi import spectrum as spectrum_of
     from curator.diversity.vendi import vendi
 
-    schema = table.schema_of(files)
     on = column_of(schema)
     if on is None or "row_id" not in schema.names:
         return None

@@ -98,7 +98,8 @@ def _read_rows(con: duckdb.DuckDBPyConnection, run: Run, story: Story, samples: 
     clusters = [r["step"] for r in story.receipts if r.get("op") == "cluster"]
     for step in reversed(having):
         files = run.files(step)
-        have = set(table.schema_of(files).names)
+        schema = table.schema_of(files)
+        have = set(schema.names)
         if not story.samples and {"row_id", "problem"} & have:
             story.samples = _sample(con, files, have, samples)
         if not story.tokens:
@@ -106,9 +107,9 @@ def _read_rows(con: duckdb.DuckDBPyConnection, run: Run, story: Story, samples: 
         if not story.revised and {"rollouts", "trace_revised"} <= have:
             story.revised = _revised(con, files, have, samples)
         if story.diversity is None:
-            story.diversity = picture(con, files)
+            story.diversity = picture(con, files, schema)
         if story.pool is None and step in clusters:
-            story.pool = picture(con, files)
+            story.pool = picture(con, files, schema)
     for receipt in story.receipts:
         if receipt.get("dropped"):
             files = run.files(receipt["step"], dropped=True)

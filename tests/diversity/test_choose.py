@@ -38,13 +38,7 @@ def test_greedy_is_the_definition_however_it_is_blocked(candidates, step, monkey
     monkeypatch.setattr(choose, "CANDIDATES", candidates)
     monkeypatch.setattr(choose, "STEP", step)
     x = unit(120, 8, 3)
-    found = choose.greedy(x, 60)
-    wanted = definition(x, 60)
-    if found.tolist() != wanted:  # up to rounding: every choice as good as the definition's
-        for size in (10, 30, 60):
-            ours, theirs = (Moments().add(x[np.array(c[:size])]).vendi(2) for c in (found, wanted))
-            assert ours == pytest.approx(theirs, rel=1e-5)
-    assert len(set(found.tolist())) == 60
+    assert choose.greedy(x, 60).tolist() == definition(x, 60)
 
 
 @given(st.integers(4, 60), st.integers(2, 10), st.integers(1, 40), st.integers(0, 10**6))
@@ -58,7 +52,7 @@ def test_the_choice_beats_chance_and_the_bound_holds(n, d, m, seed):
     if m < n:
         start = Moments().add(x[choose.greedy(x, m)]).vendi()
         assert found.vendi >= start - 1e-6
-        assert found.vendi <= found.bound + 1e-6
+        assert found.vendi <= found.bound + 1e-6 <= min(m, d) + 2e-6
         chance = np.random.default_rng(seed)
         for _ in range(5):
             other = Moments().add(x[chance.choice(n, m, replace=False)]).vendi()

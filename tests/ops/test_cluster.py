@@ -9,6 +9,7 @@ import pytest
 from tableview import step
 from vectors_stand import featured, unit
 
+import curator as cu
 from curator.errors import CheckError, InputError
 from curator.op import find
 from curator.ops.cluster import check, cluster, inputs
@@ -172,6 +173,13 @@ def test_bad_pools(tmp_path):
     broken.write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="not a whole Parquet file"):
         step(cluster(against=str(broken)), rows)
+
+
+@pytest.mark.parametrize("verb", [cu.cluster(on="grda"), cu.diversify(n=2, on="grda")])
+def test_a_column_that_is_not_there_has_its_near_miss(verb, tmp_path):
+    pq.write_table(featured(unit(4, 3), problem=["a", "b", "c", "d"]), tmp_path / "rows.parquet")
+    with pytest.raises(CheckError, match="needs column 'grda'.*did you mean 'grad'"):
+        (cu.read(path=str(tmp_path / "rows.parquet")) | verb).run(tmp_path / "run", progress=False)
 
 
 def test_the_type_is_checked_before_the_first_row():

@@ -38,7 +38,7 @@ def featured(x, **more) -> pa.Table:
 def pictured(tmp_path, table):
     pq.write_table(table, tmp_path / "rows.parquet")
     with duckdb.connect() as con:
-        return features.picture(con, [tmp_path / "rows.parquet"])
+        return features.picture(con, [tmp_path / "rows.parquet"], table.schema)
 
 
 @pytest.fixture(scope="module")
