@@ -97,7 +97,7 @@ class Linked:
     def scores(self, last: int) -> np.ndarray[Any, Any]:
         """Return co-occurrence plus likeness of every item with item `last`."""
         together = Counter(p for number in self.items[last].lists for p in self.holders[number])
-        found = self.vectors @ self.vectors[last]
+        found: np.ndarray[Any, Any] = self.vectors @ self.vectors[last]
         for place, n in together.items():
             found[place] += n
         return found
@@ -121,8 +121,7 @@ def _trigrams(text: str) -> np.ndarray[Any, Any]:
     for i in range(max(1, len(name) - 2)):
         digest = hashlib.blake2b(name[i : i + 3].encode("utf-8", "surrogatepass"), digest_size=4).digest()
         found[int.from_bytes(digest, "big") % BUCKETS] += 1.0
-    unit: np.ndarray[Any, Any] = found / np.linalg.norm(found)
-    return unit
+    return found / np.linalg.norm(found)
 
 
 def balanced(values: Sequence[str], n: int, seed: int, name: str) -> list[str]:

@@ -100,11 +100,15 @@ class Run:
         return con.sql(f"select * from {table.sql_files(files)}") if files else con.sql("select 1 limit 0")
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return one row a finished step: step, in, made, out, dropped, reasons, seconds, and the use of engines."""
+        """Return one row a finished step: step, in, made, out, dropped, reasons, seconds, and the use of engines.
+
+        Of a loop also `rounds`: how many there were, and what ended it.
+        """
         return [
             {
                 "step": r["step"], "op": r["op"], "in": r["rows_in"], "made": r["made"], "out": r["out"],
                 "dropped": r["dropped"], "reasons": r["reasons"], "seconds": r["seconds"], "engines": r["engines"],
+                **({"rounds": f"rounds {len(r['rounds'])}, ended by: {r['ended']}"} if "rounds" in r else {}),
             }
             for r in self.receipts
         ]  # fmt: skip
@@ -114,6 +118,7 @@ class Run:
         lines = [("step", "in", "made", "out", "dropped", "seconds", "why dropped")]
         for row in self.summary():
             why = ", ".join(f"{reason} {n}" for reason, n in row["reasons"].items())
+            why += f"{'; ' if why else ''}{row['rounds']}" if "rounds" in row else ""
             numbers = [f"{row[k]:,}" for k in ("in", "made", "out", "dropped")]
             lines.append((row["step"], *numbers, f"{row['seconds']:.1f}", why))
         wide = [max(len(line[i]) for line in lines) for i in range(7)]

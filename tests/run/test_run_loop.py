@@ -150,6 +150,7 @@ def test_a_round_that_yields_nothing_is_the_last_and_says_so(tmp_path, mode):
     done = run(chain(numbers(3), loop(body, rounds=5, mode=mode)), tmp_path / "r", workers=0, progress=notes)
     assert "loop: round 1 yielded nothing new; the loop ends; the 4 rounds after it are left out" in notes.said
     assert done.receipts[1]["ended"] == "nothing new"
+    assert "rounds 1, ended by: nothing new" in done.report()
     assert done.receipts[1]["out"] == (3 if mode == "append" else 0)
 
 

@@ -17,6 +17,7 @@ FILLED = {"tests": "code", "constraints": "constraints", "choices": "choice"}
         ({"answer_type": None, "domain": "Math"}, "math"),
         ({"answer_type": "odd", "domain": "code"}, "code"),
         ({"domain": "science"}, "judge"),
+        ({"domain": "sat"}, "sat"),
         ({"domain": "heraldry"}, None),
         ({"tests": "assert f() == 1"}, "code"),
         ({"constraints": [{"type": "json"}], "choices": []}, "constraints"),
@@ -34,4 +35,4 @@ def test_overrides_win():
 
 
 def test_every_kind_of_the_mapping_exists():
-    assert set(BY_TYPE.values()) == {"math", "choice", "code", "constraints", "judge"}
+    assert set(BY_TYPE.values()) == {"math", "choice", "code", "constraints", "sat", "judge"}
