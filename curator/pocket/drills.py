@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .grammar import ITEMS, Step, apply
+from .grammar import ITEMS, Step, apply, expression
 from .traces import Example, Part, work
 
 
@@ -72,6 +72,19 @@ def _comparisons(rng: random.Random) -> Example:
     return Example("drill", "Compare some answers.", parts)
 
 
+def _orders(rng: random.Random) -> Example:
+    """Which operation comes first, as traces say it: the leftmost half the time, so that neither rule is learned."""
+    parts: list[Part] = []
+    while len(parts) < 2 * rng.randint(6, 12):
+        leftmost = rng.random() < 0.5
+        problem = expression(rng, rng.choice((2, 2, 3, 4)))
+        plan, lhs = problem.plan[0], problem.steps[0].lhs()
+        if plan.lstrip("(").startswith(lhs) == leftmost:
+            parts.append(Part("\n\n" * bool(parts) + f"We need {plan}.\n\n", taught=False))
+            parts.append(Part(f"First {lhs}:", 3))
+    return Example("drill", "Choose the first operation of each.", parts)
+
+
 def drill(rng: random.Random, hardness: float) -> Example:
-    """Facts, operations or comparisons in a row, the results taught: a trace shows few among much that is easy."""
-    return rng.choices((_facts, _operations, _comparisons), (40, 40, 20))[0](rng)
+    """Facts, operations, comparisons or orders in a row, the results taught: a trace shows few among much that is easy."""
+    return rng.choices((_facts, _operations, _comparisons, _orders), (34, 34, 16, 16))[0](rng)

@@ -279,7 +279,7 @@ def copy(rng: random.Random, hardness: float) -> Example:
 
 
 TASKS: dict[str, tuple[float, float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.44, 0.40, solve),
+    "solve": (0.41, 0.45, solve),
     "unswitched": (0.02, 0.02, unswitched),
     "compress": (0.09, 0.08, compress),
     "propose": (0.15, 0.08, propose),
@@ -287,8 +287,8 @@ TASKS: dict[str, tuple[float, float, Callable[[random.Random, float], Example]]]
     "same_answer": (0.03, 0.03, same_answer),
     "same_problem": (0.05, 0.10, same_problem),
     "copy": (0.06, 0.04, copy),
-    "drill": (0.13, 0.09, drill),
-    "right_first": (0.0, 0.12, right_first),
+    "drill": (0.13, 0.11, drill),
+    "right_first": (0.03, 0.05, right_first),
 }
 """Task -> (weight, weight in the last part of training, maker); weights ours, the second after what was still weak."""
 
