@@ -118,7 +118,8 @@ def compare(folder: Path, kind: str, count: int, dense: int, columns: int, repea
     with asyncio.Runner() as runner:
         engine = open_engine("proxy", kind, given)
         engine.inner._chat = chat
-        few = texts[:: max(1, count // dense)][:dense] if dense else []
+        ordered = sorted(texts, key=lambda t: t.read)  # a few that are as long as all are, on the whole
+        few = [ordered[(2 * i + 1) * count // (2 * dense)] for i in range(dense)]
         slow = Dense(model, few, columns) if dense else None
         ways: dict[str, tuple[Any, int]] = {
             "bare": (Bare(model, texts, tokens), count),
@@ -154,11 +155,13 @@ def compare(folder: Path, kind: str, count: int, dense: int, columns: int, repea
     }  # fmt: skip
     if slow is not None:
         result["texts_one_by_one"], result["columns_held"] = len(few), slow.columns
+        mean = {name: round(statistics.fmean(t.read for t in some)) for name, some in (("all", texts), ("few", few))}
+        result["tokens_a_text"] = mean
         result["times_the_dense_loop"] = round(middle["countsketch"] / middle["one by one, dense"], 1)
     return result
 
 
-def pairs(count: int = 46) -> dict[str, Any]:
+def pairs(seeds: int, count: int = 46) -> dict[str, Any]:
     """Errors of inner products of real gradients of length 1, against the whole gradients."""
     chat = Chat(FileTokenizer(MODEL_DIR), "bench")
     model = AutoModelForCausalLM.from_pretrained(MODEL_DIR, dtype=torch.float32).eval()
@@ -178,7 +181,7 @@ def pairs(count: int = 46) -> dict[str, Any]:
     }  # fmt: skip
     for kind in KINDS:
         biggest, deviation, bias = [], [], []
-        for seed in range(8):
+        for seed in range(seeds):
             engine = projector(Projection(kind, D, seed), torch.device("cpu"))
             out = torch.zeros(count, D)
             engine.add(out, whole, 0)
@@ -189,7 +192,7 @@ def pairs(count: int = 46) -> dict[str, Any]:
             deviation.append(float(np.sqrt((scaled**2).mean())))
             bias.append(float(error.mean()))
         result[kind] = {
-            "seeds": 8, "largest_error": round(max(biggest), 4), "inside_the_band": max(biggest) < band(count, D),
+            "seeds": seeds, "largest_error": round(max(biggest), 4), "inside_the_band": max(biggest) < band(count, D),
             "rms_error_over_theory": round(float(np.sqrt(np.mean(np.square(deviation)))), 3),
             "mean_error": round(float(np.mean(bias)), 4),
         }  # fmt: skip
@@ -202,12 +205,12 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", type=int, default=8, help="texts of the loops of one sample at a time; 0 is none")
     parser.add_argument("--columns", type=int, default=D, help="most columns of the dense matrix that are held")
+    parser.add_argument("--seeds", type=int, default=8, help="projections whose inner products are compared")
     parser.add_argument("--only", choices=("pocket", "random", "pairs"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     path = Path(__file__).with_name("results") / "gradients.json"
-    result = json.loads(path.read_text()) if path.exists() else {}
-    result |= {"clock": "cpu", "asked": {"countsketch_to_bare": 0.7, "times_the_dense_loop": 5}}
+    result: dict[str, Any] = {"clock": "cpu", "asked": {"countsketch_to_bare": 0.7, "times_the_dense_loop": 5}}
     if args.only in (None, "pocket"):
         result["pocket"] = compare(MODEL_DIR, "pocket", args.texts, args.dense, args.columns, args.repeat)
         print(json.dumps(result["pocket"]), flush=True)
@@ -217,9 +220,10 @@ def main() -> None:
             result["random qwen2"] = compare(model, "transformers", args.texts // 4, 0, 0, args.repeat)
         print(json.dumps(result["random qwen2"]), flush=True)
     if args.only in (None, "pairs"):
-        result["pairs"] = pairs()
+        result["pairs"] = pairs(args.seeds)
         print(json.dumps(result["pairs"]), flush=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    held = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**held, **result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
