@@ -233,7 +233,7 @@ def features(folder: Path) -> list[Path]:
     return scored.run(folder / "run", progress=False).files()
 
 
-def gradients(files: list[Path], sizes: tuple[int, ...] = (100, 400, 1000)) -> dict:
+def gradients(files: list[Path], parts: tuple[int, ...] = (40, 10, 4)) -> dict:
     """Choose by gradients, by the stand-in vectors of the same texts, or by chance; tell G-Vendi of all of them."""
     from stand_in_vectors import StandIn
 
@@ -252,7 +252,7 @@ def gradients(files: list[Path], sizes: tuple[int, ...] = (100, 400, 1000)) -> d
         "greedy by texts' vectors": ("greedy", x), "greedy by gradients": ("greedy", held.x),
     }  # fmt: skip
     out: dict = {"rows": len(held.x), "g_vendi_all": round(Moments().add(held.x).vendi(), 2)}
-    for m in sizes:
+    for m in (len(held.x) // part for part in parts):
         for name, (how, by) in ways.items():
             found = choose(by, m, how)
             told = {"g_vendi": round(Moments().add(held.x[found.rows]).vendi(), 2),
