@@ -20,6 +20,7 @@ from curator.pipeline import STATE, EngineSpec, Pipeline, Step, Where
 from curator.settings import find_secret, plain
 
 Path = tuple[str | int, ...]
+OVERRIDE = "--set"  # stands for the file of a value from the command line
 MAX_NODES = 100_000  # a page of YAML has hundreds; aliases of aliases can have billions
 
 _INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
@@ -107,7 +108,7 @@ def parse(text: str, file: str, env: Mapping[str, str] | None = None) -> Page:
 
 def scalar(text: str) -> Any:
     """Return the value of an override, as YAML reads it. Raises CheckError where it is not YAML."""
-    page = parse(text, "--set")
+    page = parse(text, OVERRIDE)
     if page.faults:
         msg = f"'{text}' is {page.faults[0][1]}"
         raise CheckError(msg)
@@ -165,7 +166,7 @@ class _Reader:
     def _filled(self, match: re.Match[str], node: yaml.Node, path: Path) -> str:
         if match.group(1) == "${":
             return "${"
-        inside = path[:1] == ("steps",) and "steps" in path[1:]
+        inside = (path[:1] == ("steps",) and "steps" in path[1:]) or self.page.file == OVERRIDE
         if match.group() == STATE and inside:
             return STATE
         name, default = match.group(2), match.group(3)

@@ -122,6 +122,7 @@ def test_the_state_has_the_columns_of_the_round(told):
 
 def test_overrides_reach_into_a_loop(told):
     assert told(GOOD, "steps.loop.rounds=3", "steps.loop.propose.temperature=0.7") == []
+    assert told(GOOD, "steps.loop.dedup.against=${state}") == []
     (found,) = told(GOOD, "steps.loop.propos.temperature=0.7")
     assert "no step 'loop.propos'; did you mean 'loop.propose'?" in found
     (found,) = told(GOOD, "steps.loop.propose.temprature=0.7")

@@ -27,6 +27,7 @@ from curator.run.laws import Spec
 from curator.run.local import execute, open_store
 from curator.run.progress import Progress
 from curator.run.rehearsal import Rehearsed, Use
+from curator.run.rounds import NOTHING
 from curator.run.session import Session
 from curator.run.trial import resized, without_waiting
 from curator.shards import SHARD_ROWS, widen
@@ -149,8 +150,8 @@ def plan(pipeline: Pipeline, folder: str | Path | None = None, *, limit: int | N
     root = Path(folder) if folder is not None else Path("runs") / pipeline.name
     total, chosen = sample(pipeline, limit)
     with tempfile.TemporaryDirectory(prefix="plan-") as scratch:
-        by = total / chosen.num_rows
-        trial = _trial(pipeline, chosen, by)
+        share = total / chosen.num_rows
+        trial = _trial(pipeline, chosen, share)
         engines = Rehearsed(trial, open_store(store, root, pipeline), _answers(chosen))
         done = execute(Session(trial, Path(scratch), engines, Progress(), 0, SHARD_ROWS, table.MEMORY, None))
         seen: dict[str, receipts.Receipt] = {}
@@ -160,9 +161,13 @@ def plan(pipeline: Pipeline, folder: str | Path | None = None, *, limit: int | N
             if receipt is not None:
                 seen[label] = receipts.add_up([seen[label], receipt]) if label in seen else receipt
             disk[label] = disk.get(label, 0) + _bytes(done.folder / "steps" / s["folder"])
+        # A rehearsed round may well yield nothing, and end the loop; the run may need all.
+        ended = [r for r in done.receipts if r.get("ended") == NOTHING]
+    again = {f"{r['step']}.": r["settings"]["rounds"] / len(r["rounds"]) for r in ended}
     told: list[StepPlan] = []
     answer = 0.0
     for step in every(pipeline.steps):
+        by = share * again.get("".join(step.label.partition(".")[:2]), 1.0)
         receipt = seen.get(step.label)
         if receipt is None and step.kind != "sink":  # of a loop of no rounds
             continue

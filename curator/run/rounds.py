@@ -278,7 +278,8 @@ def _finish(
             lost.add(table.read_table(path))
     lost.close(empty=False)
     total = receipts.add_up(told)
-    used = receipts.add_up([numbers for one in told for numbers in one["steps"].values()])
+    folders = [planned.folder / f"round-{one['round']}/steps" for one in told]
+    used = receipts.add_up([receipts.read_json(f) or {} for d in folders for f in sorted(d.glob("*/receipt.json"))])
     total |= {"rows_in": entered, "out": sum(p.rows for p in out.parts), "engines": used["engines"]}
     total["counts"] = {"rounds": len(told), "known": sum(one["known"] for one in told)}
     _hold(planned.spec.who, total)

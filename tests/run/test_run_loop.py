@@ -272,6 +272,12 @@ def test_plan_counts_the_requests_of_all_rounds(tmp_path, engines):
     assert sum(e.asked for e in engines) == 0
 
 
+def test_a_plan_counts_rounds_that_a_rehearsal_would_leave_out(tmp_path, engines):
+    body = (step("t_ask", engine="one", n=1), step("t_atleast", value=100))
+    told = {s.step: s for s in plan(chain(numbers(3), loop(*body, rounds=4), engines=ENGINE), tmp_path / "r").steps}
+    assert told["loop.ask"].requests == 12
+
+
 def test_preview_runs_one_round(tmp_path, engines):
     shown = preview(chain(numbers(3), asks(rounds=4), engines=ENGINE), rows=2, folder=tmp_path / "r", store={})
     assert [s.step for s in shown.steps] == ["numbers", "loop.sql", "loop.ask", "loop.twice", "loop"]

@@ -79,8 +79,8 @@ def test_rows_a_sink_leaves_out_are_in_the_ledger_the_receipt_and_the_story(tmp_
     done = run(chain(*steps), tmp_path / "r", workers=0)
     (event,) = [e for e in pq.read_table(done.folder / "ledger.parquet").to_pylist() if e["event"] == "left_out"]
     assert event == {
-        "row_id": "p-2", "problem_id": "p-2", "parent_id": None, "step": "dump", "position": 2, "event": "left_out",
-        "reason": "too_plain", "evidence": '{"why": "so"}',
+        "row_id": "p-2", "problem_id": "p-2", "parent_id": None, "step": "dump", "position": 2, "round": None,
+        "event": "left_out", "reason": "too_plain", "evidence": '{"why": "so"}',
     }  # fmt: skip
     assert done.receipts[-1]["left_out"] == {"too_plain": 1}
     assert short(done.why("p-2"))[1:] == [("dump", "left_out", "p-2"), ("numbers", "final", "p-2")]
