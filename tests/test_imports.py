@@ -159,8 +159,10 @@ def loaded(code: str) -> set[str]:
         ("all verbs", "import curator\nfor name in dir(curator): getattr(curator, name)", ()),
         (
             "check of the main job",
-            "from curator.check import check_file\ncheck_file('pipelines/litecot.yaml')",
-            ("duckdb", "rich"),
+            "import contextlib\nfrom curator.cli import main\n"
+            "with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):\n"
+            "    main(['check', 'pipelines/litecot.yaml'])",
+            ("duckdb", "rich", "typer", "pydantic"),
         ),
     ],
 )

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from curator.cli.app import app
+from curator.cli import quick
 from curator.errors import CuratorError
 
 INTERRUPTED = 130
@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]
     try:
         _ours()
-        code = app(arguments, prog_name="curator", standalone_mode=False)
+        code = _called(arguments)
+        sys.stdout.flush()  # while a closed pipe can still be told from a defect
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # `curator ops | head`
@@ -48,6 +49,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv is None and "duckdb" not in sys.modules:  # whose binding reports as leaked what was not collected
         gc.freeze()  # else the interpreter looks at every object once more before it ends: 15 % of `check`
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _called(arguments: list[str]) -> object:
+    """Call the command that the arguments name; return its exit code, or None."""
+    if (plain := quick.check(arguments)) is not None:
+        from curator.cli import pages
+
+        return pages.check(*plain)
+    from curator.cli.app import app
+
+    code: object = app(arguments, prog_name="curator", standalone_mode=False)
+    return code
 
 
 def _say(line: str) -> None:

@@ -135,7 +135,7 @@ def find_words(
         bounds: int64, see `Tables`.
         names: of `Commands`.
         puts: of `Commands`.
-        hashes: uint64[at least (bytes + rows) / 2 + 1], written: the hash of each word.
+        hashes: uint64[at least (bytes + rows) / 2 + 2], written: the hash of each word.
         ends: int64[rows + 1], written: where each row's words start in `hashes`.
         starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
         stops: int64 as `starts`: the byte after the word.
@@ -160,20 +160,42 @@ def find_words(
 
 
 @part
+def _step(low: Any, h: Any, count: Any, inside: Any) -> Any:  # pragma: no cover - compiled
+    """Take one more character: return (hash, words that have ended, whether a word goes on)."""
+    word = np.uint64(low != 0)
+    return ((h if inside else _START) ^ np.uint64(low)) * _PRIME, count + (inside & ~word), word
+
+
+@part
 def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
-    """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest."""
-    h, count = _START, np.uint64(start)  # unsigned: numba wraps negative indices around, at a price
-    inside = np.uint64(0)
-    for c in data:
-        low = np.uint64(ascii[c])
-        word = np.uint64(low != 0)
-        count += inside & ~word
-        h = ((h if inside else _START) ^ low) * _PRIME
+    """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest.
+
+    A hash waits for the multiplication of the letter before, so two halves of the row, cut where no word goes over, are
+    hashed in turns: the second's words stand apart at first.
+    """
+    one = np.uint64(1)  # all unsigned: numba wraps negative indices around, at a price
+    size, half = np.uint64(data.size), np.uint64(data.size + 1) >> one
+    while half < size and ascii[data[half]] != 0:
+        half += one
+    begin = np.uint64(start)
+    apart = begin + (half >> one) + one
+    h, count, inside = _START, begin, np.uint64(0)
+    g, other, within = _START, apart, np.uint64(0)
+    for i in range(size - half):
+        h, count, inside = _step(ascii[data[i]], h, count, inside)
         hashes[count] = h
-        inside = word
+        g, other, within = _step(ascii[data[half + i]], g, other, within)
+        hashes[other] = g
+    for i in range(size - half, half):
+        h, count, inside = _step(ascii[data[i]], h, count, inside)
+        hashes[count] = h
     count += inside
-    for k in range(np.uint64(start), count):
+    other += within
+    for k in range(begin, count):
         hashes[k] = finish(hashes[k])
+    for k in range(apart, other):
+        hashes[count] = finish(hashes[k])
+        count += one
     return np.int64(count)
 
 
@@ -282,7 +304,7 @@ def words(
         swap: what becomes of words that follow a backslash.
     """
     rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
-    hashes, ends = np.empty((size + rows) // 2 + 1, np.uint64), np.empty(rows + 1, np.int64)
+    hashes, ends = np.empty((size + rows) // 2 + 2, np.uint64), np.empty(rows + 1, np.int64)
     starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
     tables_ = tables_for(data, offsets, folding)
     count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops)
