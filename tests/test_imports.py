@@ -146,6 +146,14 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+CHECK = """\
+import contextlib
+from curator.cli import main
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    main(['check', 'pipelines/{}.yaml'])
+"""
+
+
 @pytest.mark.parametrize(
     ("door", "code", "more"),
     [
@@ -157,13 +165,8 @@ def loaded(code: str) -> set[str]:
             ("pyarrow", "duckdb", "numpy", "yaml", "rich"),
         ),
         ("all verbs", "import curator\nfor name in dir(curator): getattr(curator, name)", ()),
-        (
-            "check of the main job",
-            "import contextlib\nfrom curator.cli import main\n"
-            "with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):\n"
-            "    main(['check', 'pipelines/litecot.yaml'])",
-            ("duckdb", "rich", "typer", "pydantic"),
-        ),
+        ("check of the main job", CHECK.format("litecot"), ("duckdb", "_duckdb", "rich", "typer", "pydantic")),
+        ("check of a page with SQL", CHECK.format("deepdistill"), ("duckdb", "rich", "typer", "pydantic")),
     ],
 )
 def test_doors_are_light(door, code, more):
