@@ -13,8 +13,8 @@ from curator.cli.app import app
 
 words = st.one_of(
     st.sampled_from(
-        ["check", "page.yaml", "./a//b.yaml", "--set", "--set=", "--set=n=8", "n=8", "a=--set", "--", "-", "-x", "", " "]
-        + ["--help", "--se", "--set=--", "-set", "--sets=1", "--set =1", "ö.yaml", "plan", "@args"]
+        ["check", "page.yaml", "./a//b.yaml", "--set", "--set=", "--set=n=8", "n=8", "a=--set", "--", "-", "-x"]
+        + ["", " ", "--help", "--se", "--set=--", "-set", "--sets=1", "--set =1", "ö.yaml", "plan", "@args"]
     ),
     st.text(max_size=5),
 )
@@ -42,9 +42,9 @@ def test_what_is_read_without_typer_is_what_typer_reads(arguments):
     assert found is None or found == by_typer(arguments)
 
 
-@pytest.mark.parametrize("arguments", ["", "plan page.yaml", "check", "check --help", "check a.yaml --set", "check -- a"])
-def test_what_is_not_plain_is_left_to_typer(arguments):
-    assert quick.check(arguments.split()) is None
+@pytest.mark.parametrize("words", ["", "plan page.yaml", "check", "check --help", "check a.yaml --set", "check -- a"])
+def test_what_is_not_plain_is_left_to_typer(words):
+    assert quick.check(words.split()) is None
 
 
 def test_the_plain_forms_are_read():

@@ -21,12 +21,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from curator.kernels.ascii import PRIME, START, finish, plain_words
 from curator.kernels.commands import NO_COMMANDS, Commands
 from curator.kernels.jit import kernel, part
 
 Folding = Literal["lower", "nfkc"]
-_PRIME = np.uint64(0x100000001B3)
-_START = np.uint64(0xCBF29CE484222325)
 
 
 class Words(NamedTuple):
@@ -110,15 +109,6 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return np.int64(0xFFFD), 1
 
 
-@part
-def finish(h: Any) -> Any:  # pragma: no cover - compiled
-    """Return a word's hash, mixed so that all its bits depend on all letters; never 0."""
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    return h if h != 0 else np.uint64(1)
-
-
 @kernel
 def find_words(
     data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
@@ -152,51 +142,11 @@ def find_words(
             high |= data[i]
             slash |= np.uint8(data[i] == 92)
         if high < 128 and starts.size == 0 and not (slash and names.size):
-            count = _plain(data[first:last], ascii, hashes, count)
+            count = plain_words(data[first:last], ascii, hashes, count)
         else:
             count = _any(data[first:last], ascii, fold, more, bounds, names, puts, hashes, count, starts, stops)
         ends[row + 1] = count
     return count
-
-
-@part
-def _step(low: Any, h: Any, count: Any, inside: Any) -> Any:  # pragma: no cover - compiled
-    """Take one more character: return (hash, words that have ended, whether a word goes on)."""
-    word = np.uint64(low != 0)
-    return ((h if inside else _START) ^ np.uint64(low)) * _PRIME, count + (inside & ~word), word
-
-
-@part
-def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
-    """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest.
-
-    A hash waits for the multiplication of the letter before, so two halves of the row, cut where no word goes over, are
-    hashed in turns: the second's words stand apart at first.
-    """
-    one = np.uint64(1)  # all unsigned: numba wraps negative indices around, at a price
-    size, half = np.uint64(data.size), np.uint64(data.size + 1) >> one
-    while half < size and ascii[data[half]] != 0:
-        half += one
-    begin = np.uint64(start)
-    apart = begin + (half >> one) + one
-    h, count, inside = _START, begin, np.uint64(0)
-    g, other, within = _START, apart, np.uint64(0)
-    for i in range(size - half):
-        h, count, inside = _step(ascii[data[i]], h, count, inside)
-        hashes[count] = h
-        g, other, within = _step(ascii[data[half + i]], g, other, within)
-        hashes[other] = g
-    for i in range(size - half, half):
-        h, count, inside = _step(ascii[data[i]], h, count, inside)
-        hashes[count] = h
-    count += inside
-    other += within
-    for k in range(begin, count):
-        hashes[k] = finish(hashes[k])
-    for k in range(apart, other):
-        hashes[count] = finish(hashes[k])
-        count += one
-    return np.int64(count)
 
 
 @part
@@ -209,14 +159,14 @@ def _any(
     i, last, one = np.uint64(0), np.uint64(data.size), np.uint64(1)
     while i < last:
         begin = i
-        h = _START
+        h = START
         while i < last:
             c = data[i]
             if c < 128:
                 low = ascii[c]
                 if low == 0:
                     break
-                h = (h ^ np.uint64(low)) * _PRIME
+                h = (h ^ np.uint64(low)) * PRIME
                 i += one
                 continue
             point, width = decode(data, np.int64(i), np.int64(last))
@@ -224,10 +174,10 @@ def _any(
             if put == 0:
                 break
             if put > 0:
-                h = (h ^ np.uint64(put)) * _PRIME
+                h = (h ^ np.uint64(put)) * PRIME
             else:
                 for k in range(bounds[-put - 1], bounds[-put]):
-                    h = (h ^ np.uint64(more[k])) * _PRIME
+                    h = (h ^ np.uint64(more[k])) * PRIME
             i += np.uint64(width)
         if i > begin:
             h = finish(h)

@@ -27,7 +27,7 @@ KINDS = st.recursive(
     ),
     max_leaves=4,
 )  # fmt: skip
-NAMED = ["json", "uuid", "hugeint", "time", "timestamptz", "interval", "bit", "decimal(4,1)", "integer[3]", "timestamp_s"]
+NAMED = ["json", "uuid", "hugeint", "time", "timestamptz", "interval", "bit", "decimal(4,1)", "integer[3]"]
 
 
 @pytest.fixture(scope="module")
