@@ -55,7 +55,7 @@ class Plan:
 
 
 def decide(plan: Plan, view: View, index: list[str]) -> None:
-    """Make the views dedup_rows, what `near_dup.clusters.decide` says of each row, and dedup_result, of those in clusters.
+    """Make the views dedup_rows, what `near_dup.clusters.decide` says of each row, and dedup_result, those in clusters.
 
     dedup_rows has the order of `rows`, so the two are read side by side: a join would hold one of them.
     """
