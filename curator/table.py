@@ -207,8 +207,9 @@ def _batch_rows(meta: pq.FileMetaData, columns: Sequence[str]) -> int:
         return BATCH_ROWS
     first = meta.row_group(0)
     parts = (first.column(i) for i in range(first.num_columns))
-    size = sum(c.total_uncompressed_size for c in parts if c.path_in_schema.split(".")[0] in columns)
-    return max(1, min(BATCH_ROWS, first.num_rows * BATCH_BYTES // max(1, size)))
+    size: int = sum(c.total_uncompressed_size for c in parts if c.path_in_schema.split(".")[0] in columns)
+    rows: int = first.num_rows * BATCH_BYTES // max(1, size)
+    return max(1, min(BATCH_ROWS, rows))
 
 
 class TableView:
