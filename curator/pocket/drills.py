@@ -86,5 +86,5 @@ def _orders(rng: random.Random) -> Example:
 
 
 def drill(rng: random.Random, hardness: float) -> Example:
-    """Facts, operations, comparisons or orders in a row, the results taught: a trace shows few among much that is easy."""
+    """Facts, operations, comparisons or orders in a row, results taught: a trace shows few among much that is easy."""
     return rng.choices((_facts, _operations, _comparisons, _orders), (34, 34, 16, 16))[0](rng)
