@@ -103,7 +103,9 @@ def free_memory() -> int:
     return int(told["MemAvailable"].split()[0]) * 1024
 
 
-def compare(folder: Path, kind: str, count: int, dense: int, columns: int, repeat: int) -> dict[str, Any]:
+def compare(
+    folder: Path, kind: str, count: int, dense: int, columns: int, repeat: int, skip: list[str]
+) -> dict[str, Any]:
     chat = Chat(FileTokenizer(folder), "bench")
     table = rows(count)
     texts = []
@@ -127,6 +129,7 @@ def compare(folder: Path, kind: str, count: int, dense: int, columns: int, repea
             "rademacher": (lambda: list(features.of(texts, Projection("rademacher", D, 0))), count),
             "operator": (lambda: runner.run(score(engine=engine, kind="gradient")(table)), count),
         }
+        ways = {name: way for name, way in ways.items() if name not in skip}
         if slow is not None:
             ways["one by one"] = (lambda: Single(model, sketch)(few), len(few))
             ways["one by one, dense"] = (slow, len(few))
@@ -206,18 +209,19 @@ def main() -> None:
     parser.add_argument("--dense", type=int, default=8, help="texts of the loops of one sample at a time; 0 is none")
     parser.add_argument("--columns", type=int, default=D, help="most columns of the dense matrix that are held")
     parser.add_argument("--seeds", type=int, default=8, help="projections whose inner products are compared")
+    parser.add_argument("--skip", action="append", default=[], choices=("rademacher", "operator"))
     parser.add_argument("--only", choices=("pocket", "random", "pairs"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     path = Path(__file__).with_name("results") / "gradients.json"
     result: dict[str, Any] = {"clock": "cpu", "asked": {"countsketch_to_bare": 0.7, "times_the_dense_loop": 5}}
     if args.only in (None, "pocket"):
-        result["pocket"] = compare(MODEL_DIR, "pocket", args.texts, args.dense, args.columns, args.repeat)
+        result["pocket"] = compare(MODEL_DIR, "pocket", args.texts, args.dense, args.columns, args.repeat, args.skip)
         print(json.dumps(result["pocket"]), flush=True)
     if args.only in (None, "random"):
         with tempfile.TemporaryDirectory() as folder:
             model = random_model(Path(folder), 384, 6)
-            result["random qwen2"] = compare(model, "transformers", args.texts // 4, 0, 0, args.repeat)
+            result["random qwen2"] = compare(model, "transformers", args.texts // 4, 0, 0, args.repeat, args.skip)
         print(json.dumps(result["random qwen2"]), flush=True)
     if args.only in (None, "pairs"):
         result["pairs"] = pairs(args.seeds)
