@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curator.kernels import pairs
+from curator.near_dup.spill import writing
 
 if TYPE_CHECKING:
     import duckdb
 
 MODES = ("linked", "greedy", "pairwise")
 BATCH = 1 << 17
+DECIDED = pa.schema({
+    "row_id": pa.large_string(), "dup_of": pa.large_string(), "cluster_id": pa.large_string(),
+    "similarity": pa.float64(), "cluster_size": pa.int32(), "outside": pa.bool_(),
+})  # fmt: skip
+Decided = tuple[Any, pa.Table]  # int64[k] numbers of rows, and what was decided of them
 
 
 class Matcher(Protocol):
@@ -45,11 +52,13 @@ class Matcher(Protocol):
         ...
 
 
-def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: str, names: Callable[[Any], Any]) -> None:
-    """Fill the table dedup_result(row_id, dup_of, cluster_id, similarity, cluster_size, outside).
+def decide(
+    con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: str, names: Callable[[Any], Any], path: str
+) -> None:
+    """Write what was decided of each row of the data, one row each, in the order of their numbers: Parquet of `DECIDED`.
 
-    One row for each row of the data that is in a cluster of two or more; `dup_of` is null where it is kept.
-    `outside`: dup_of is a row of the index.
+    All null where a row is in no cluster of two or more; `dup_of` is null where it is kept. `outside`: dup_of is a row
+    of the index. A file, because a table of DuckDB would be held in its memory, and a join with it a second time.
 
     Args:
         con: connection on which `rows` is a view.
@@ -58,6 +67,7 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
             lost when it is similar to a kept row. `pairwise`: a row is lost when it is similar to any row before it.
         keep: SQL list of orderings over `rows`.
         names: returns the row_id, Arrow text, of some row numbers: int64[k], ascending.
+        path: of the file.
     """  # noqa: E501
     if mode == "linked":
         parent = np.arange(matcher.total, dtype=np.int32)
@@ -73,9 +83,16 @@ def decide(con: duckdb.DuckDBPyConnection, matcher: Matcher, mode: str, keep: st
     ids = _named(members, names)
     ranks = _ranked(con, ids, members >= matcher.inner, keep)
     if mode == "linked":
-        _linked(con, matcher, members, roots, ids, ranks)
+        decided = _linked(matcher, members, roots, ids, ranks)
     else:
-        _by_rank(con, matcher, members, roots, ids, ranks, greedy=mode == "greedy")
+        decided = _by_rank(con, matcher, members, roots, ids, ranks, greedy=mode == "greedy")
+    with writing(), pq.ParquetWriter(path, DECIDED) as out:
+        for start in range(0, matcher.inner, BATCH):
+            stop = min(start + BATCH, matcher.inner)
+            numbers, found = decided(start, stop)
+            place = np.full(stop - start, -1)
+            place[numbers - start] = np.arange(len(numbers))
+            out.write_table(found.take(pa.array(place, mask=place < 0)))
 
 
 def _components(parent: Any) -> tuple[Any, Any]:
@@ -117,26 +134,26 @@ def _ranked(con: Any, ids: Any, outside: Any, keep: str) -> Any:
     return ranks
 
 
-def _linked(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any) -> None:
+def _linked(matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any) -> Callable[[int, int], Decided]:
     order = np.lexsort((ranks, roots))
     first = np.flatnonzero(np.diff(roots[order], prepend=-1))
     cluster = np.empty(len(members), np.int32)
     cluster[order] = np.repeat(np.arange(len(first), dtype=np.int32), np.diff(first, append=len(members)))
     kept, inside = order[first].astype(np.int32), members < matcher.inner
     sizes = np.bincount(cluster[inside], minlength=len(first)).astype(np.int32)
-    con.execute("create or replace table dedup_result (row_id varchar, dup_of varchar, cluster_id varchar, "
-                "similarity double, cluster_size int, outside bool)")  # fmt: skip
-    for at in range(0, len(members), BATCH):
-        some = np.arange(at, min(at + BATCH, len(members)))
-        some = some[inside[some]]
+
+    def decided(start: int, stop: int) -> Decided:
+        some = np.arange(*np.searchsorted(members, (start, stop)))
         best = kept[cluster[some]]
         lost = best != some
         values = np.zeros(len(some))
         values[lost] = matcher.similarity(np.stack([members[some[lost]], members[best[lost]]], axis=1).astype(np.int64))
         name = ids.take(pa.array(best))
-        _insert(con, "dedup_result", row_id=ids.take(pa.array(some)), cluster_id=name,
-                dup_of=pc.if_else(pa.array(lost), name, None), similarity=pa.array(values, mask=~lost),
-                cluster_size=sizes[cluster[some]], outside=~inside[best])  # fmt: skip
+        columns = [ids.take(pa.array(some)), pc.if_else(pa.array(lost), name, None), name, pa.array(values, mask=~lost),
+                   pa.array(sizes[cluster[some]]), pa.array(~inside[best])]  # fmt: skip
+        return members[some], pa.table(columns, schema=DECIDED)
+
+    return decided
 
 
 def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
@@ -151,13 +168,17 @@ def _store_edges(con: Any, matcher: Matcher, groups: Any) -> Any:
     return np.flatnonzero(touched[groups])
 
 
-def _by_rank(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any, *, greedy: bool) -> None:
+def _by_rank(
+    con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ranks: Any, *, greedy: bool
+) -> Callable[[int, int], Decided]:
     """Decide group by group, by the rank of a group's first row: rows that are equal have the same neighbours."""
-    con.execute("create or replace table dedup_members (root bigint, row_id varchar, outside bool, rank int)")
+    con.execute("create or replace table dedup_members "
+                "(number bigint, root bigint, row_id varchar, outside bool, rank int)")  # fmt: skip
     for at in range(0, len(members), BATCH):
         part = slice(at, at + BATCH)
         outside = members[part] >= matcher.inner
-        _insert(con, "dedup_members", root=roots[part], row_id=ids[part], outside=outside, rank=ranks[part])
+        _insert(con, "dedup_members", number=members[part], root=roots[part], row_id=ids[part], outside=outside,
+                rank=ranks[part])  # fmt: skip
     con.execute("""
         create or replace table dedup_groups as
         select root, row_number() over (order by min(rank)) - 1 as place, arg_min(row_id, rank) as row_id,
@@ -181,8 +202,8 @@ def _by_rank(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ran
         places = np.arange(at, at + len(dup[part]))
         _insert(con, "dedup_ranks", place=places, dup=dup[part], cluster=cluster[part], similarity=best[part])
     con.execute("""
-        create or replace table dedup_result as
-        select m.row_id,
+        create or replace table dedup_placed as
+        select m.number, m.row_id,
             case when r.dup >= 0 then d.row_id when m.outside or m.row_id <> g.row_id or g.outside then g.row_id end as dup_of,
             c.row_id as cluster_id, case when r.dup >= 0 then r.similarity when dup_of is not null then 1.0 end as similarity,
             (count(*) filter (not m.outside) over (partition by r.cluster))::int as cluster_size,
@@ -190,8 +211,16 @@ def _by_rank(con: Any, matcher: Matcher, members: Any, roots: Any, ids: Any, ran
         from dedup_members m join dedup_groups g on m.root = g.root join dedup_ranks r on g.place = r.place
             join dedup_groups c on r.cluster = c.place left join dedup_groups d on r.dup = d.place
         qualify not of_index and count(*) over (partition by r.cluster) > 1;
-        alter table dedup_result drop column of_index;
+        alter table dedup_placed drop column of_index;
         drop table dedup_groups; drop table dedup_ranks; drop table dedup_edges; drop table dedup_members""")  # noqa: E501
+    columns = ", ".join(DECIDED.names)
+
+    def decided(start: int, stop: int) -> Decided:
+        query = f"select number, {columns} from dedup_placed where number >= {start} and number < {stop}"
+        found = con.cursor().sql(query).to_arrow_table()
+        return found.column(0).to_numpy(), found.drop(["number"]).cast(DECIDED)
+
+    return decided
 
 
 def picker(batches: Callable[[], Iterable[Any]], inner: int, outside: Any) -> Callable[[Any], Any]:

@@ -1,10 +1,11 @@
-"""What does not fit in memory goes to files without a name in the run's spill folder; they vanish with the process."""
+"""What does not fit in memory goes to files in the run's spill folder; those without a name vanish with the process."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +26,24 @@ def _file(folder: str) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
 
 
+def named(folder: str) -> str:
+    """Return the path of a new, empty file, for what another library reads by its name; it goes with the folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    number, path = tempfile.mkstemp(".parquet", "dedup-", folder)
+    os.close(number)
+    return path
+
+
 def _write(file: IO[bytes], array: Any) -> None:
-    try:
+    with writing():
         file.write(np.ascontiguousarray(array).view(np.uint8).data)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Tell in one line what the disk refuses."""
+    try:
+        yield
     except OSError as e:
         msg = f"dedup: cannot write to the spill folder: {e.strerror or e}; free space and run again"
         raise OutputError(msg) from e
@@ -131,9 +147,14 @@ class Keyed:
             self._deal()
 
     def _deal(self) -> None:
-        for at in range(0, len(held := np.concatenate(self._held)), CHUNK):
-            _deal(held[at : at + CHUNK], self._files, 40)
-        self._held, self._waiting = [], 0
+        some: list[Any] = []
+        self._held.reverse()
+        while self._held:  # not all of them side by side: that would hold them twice
+            some.append(self._held.pop())
+            if not self._held or sum(map(len, some)) > CHUNK:
+                _deal(np.concatenate(some), self._files, 40)
+                some.clear()
+        self._waiting = 0
 
     def parts(self, skip: Any = None) -> Iterator[tuple[Any, Any, Any]]:
         """Yield (keys, rows, content) of one partition after the other. No more adding.

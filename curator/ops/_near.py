@@ -13,6 +13,7 @@ from curator import fold
 from curator.errors import InputError
 from curator.op import Names, View
 from curator.ops import _against
+from curator.ops._sql import literal
 
 if TYPE_CHECKING:
     from curator.near_dup.bands import Bands
@@ -54,20 +55,29 @@ class Plan:
 
 
 def decide(plan: Plan, view: View, index: list[str]) -> None:
-    """Fill dedup_result, see `near_dup.clusters.decide`."""
-    from curator.near_dup import clusters
+    """Make the views dedup_rows, what `near_dup.clusters.decide` says of each row, and dedup_result, those in clusters.
 
-    matcher = _matcher(plan, view.con)
+    dedup_rows has the order of `rows`, so the two are read side by side: a join would hold one of them.
+    """
+    from curator.near_dup import clusters, spill
+
+    ((folder, threads),) = view.con.execute(
+        "select current_setting('temp_directory'), current_setting('threads')"
+    ).fetchall()
+    matcher = _matcher(plan, str(folder), int(threads))
     matcher.add(_pieces(plan, view.batches(["row_id", *plan.columns])))
     ids: list[Any] = []
     _add_index(plan, matcher, _against.batches(index, plan.columns, plan.made), ids)
     outside = pa.chunked_array(ids, pa.string()) if ids else pa.array([], pa.string())
     view.give_back()
     names = clusters.picker(lambda: (b.column(0) for b in view.batches(["row_id"])), matcher.inner, outside)
-    clusters.decide(view.con, matcher, plan.cluster, plan.keep, names)
+    path = spill.named(str(folder))
+    clusters.decide(view.con, matcher, plan.cluster, plan.keep, names, path)
+    view.con.execute(f"create or replace view dedup_rows as from read_parquet({literal(path)})")
+    view.con.execute("create or replace view dedup_result as from dedup_rows where row_id is not null")
 
 
-def _matcher(plan: Plan, con: Any) -> Any:
+def _matcher(plan: Plan, folder: str, threads: int) -> Any:
     if plan.method == "edit":
         from curator.near_dup.edit import Edit
 
@@ -79,10 +89,7 @@ def _matcher(plan: Plan, con: Any) -> Any:
     from curator.near_dup.minhash import MinHash, Recipe
 
     assert plan.how is not None
-    ((folder, threads),) = con.execute(
-        "select current_setting('temp_directory'), current_setting('threads')"
-    ).fetchall()
-    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, str(folder), int(threads))
+    return MinHash(Recipe(plan.unit, plan.n, plan.numbers), plan.how, folder, threads)
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:

@@ -240,20 +240,23 @@ def _store_index(view: View, plan: _near.Plan) -> None:
 
 
 def _split(view: View, plan: _near.Plan, action: str, made: str | None) -> Split:
-    held = "dedup_result"
+    source, kept = "rows positional join dedup_rows d", "d.dup_of is null"
     new = {
         "cluster_id": "coalesce(d.cluster_id, rows.row_id)",
         "dup_of": "d.dup_of",
         "similarity": "d.similarity",
         "cluster_size": "coalesce(d.cluster_size, 1)::int",
     }
-    if action == "drop":  # a join that holds little of each row: what stays is its own cluster
-        held = "(select row_id, cluster_size, dup_of is not null as lost from dedup_result)"
+    if plan.method == "exact":
+        source = "rows left join dedup_result d using (row_id)"
+    if action == "drop":  # what stays is its own cluster
         new |= {"cluster_id": "rows.row_id", "dup_of": "null::varchar", "similarity": "null::double"}
-    source = f"rows left join {held} d using (row_id)"
+    if action == "drop" and plan.method == "exact":  # a join that holds little of each row
+        held = "(select row_id, cluster_size, dup_of is not null as lost from dedup_result)"
+        source, kept = f"rows left join {held} d using (row_id)", "d.lost is not true"
     if made is not None:
         new |= {_against.PAYLOAD: "p.payload", _against.SETTINGS: literal(made)}
-        source += " left join dedup_payload p using (row_id)"
+        source += " left join dedup_payload p on p.row_id = rows.row_id"
     chosen = with_columns(view.schema, new)
     if action == "mark":
         return Split(f"select {chosen} from {source}")
@@ -262,7 +265,7 @@ def _split(view: View, plan: _near.Plan, action: str, made: str | None) -> Split
         f'method := {literal(plan.method)}, "on" := {_sql_list(plan.on)}, {_extra(plan)}))::varchar'
     )
     return Split(
-        f"select {chosen} from {source} where d.lost is not true",
+        f"select {chosen} from {source} where {kept}",
         f"select row_id, case when outside then 'index_duplicate' else '{plan.method}_duplicate' end as reason, "
         f"{told} as evidence from dedup_result where dup_of is not null",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 
 import duckdb
@@ -14,7 +15,8 @@ from curator.op import Split
 class ArrowView:
     def __init__(self, table: pa.Table, batch_rows: int = 3) -> None:
         self.table, self.batch_rows = table, batch_rows
-        self.con = duckdb.connect()
+        self.spill = tempfile.TemporaryDirectory()
+        self.con = duckdb.connect(config={"temp_directory": self.spill.name})
         self.con.register("rows", table)
 
     @property
