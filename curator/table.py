@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 2048  # DuckDB's vector size; a slice of a shard is read without the rest
 ROW_GROUP_BYTES = 16 << 20
 BATCH_ROWS = 2048
+BATCH_BYTES = 4 << 20  # what is made of a batch of about that size is still in the cache when it is read
 ORDER = ("problem_id", "sample_idx", "row_id")  # of what others read: samples together; row_id breaks every tie
 MEMORY = "512MB"  # of DuckDB, more spills to disk: keeps the peak flat from 100 thousand rows to any number
 
@@ -200,6 +201,17 @@ def settle(con: duckdb.DuckDBPyConnection) -> None:
         con.complete()
 
 
+def _batch_rows(meta: pq.FileMetaData, columns: Sequence[str]) -> int:
+    """Return how many rows make a batch of about `BATCH_BYTES`, going by the first row group, at most `BATCH_ROWS`."""
+    if not meta.num_row_groups:
+        return BATCH_ROWS
+    first = meta.row_group(0)
+    parts = (first.column(i) for i in range(first.num_columns))
+    size: int = sum(c.total_uncompressed_size for c in parts if c.path_in_schema.split(".")[0] in columns)
+    rows: int = first.num_rows * BATCH_BYTES // max(1, size)
+    return max(1, min(BATCH_ROWS, rows))
+
+
 class TableView:
     """The `View` of `curator.op` over Parquet shards."""
 
@@ -216,7 +228,7 @@ class TableView:
         """
         for path in self.files:
             with pq.ParquetFile(path) as file:
-                stream = file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+                stream = file.iter_batches(_batch_rows(file.metadata, columns), columns=columns, use_threads=False)
                 yield from (batch.select(columns) for batch in stream)
 
     def give_back(self) -> None:

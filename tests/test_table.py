@@ -114,6 +114,21 @@ def test_a_view_streams_in_stored_order_while_its_connection_works(tmp_path):
     view.close()
 
 
+@pytest.mark.parametrize(("width", "most"), [(10, table.BATCH_ROWS), (1 << 16, 70), (table.BATCH_BYTES, 1)])
+def test_batches_are_bounded_by_bytes(tmp_path, width, most):
+    """Of the columns that are read, lists and structs too; the others do not count."""
+    text = pa.array([f"{i}" + "x" * width for i in range(100)], pa.string())
+    nested = pa.StructArray.from_arrays([pa.array([["a"]] * 100), text], ["tags", "text"])
+    wide = rows(100).set_column(1, "nested", nested)
+    table.write_table(wide, tmp_path / "part.parquet")
+    view = table.TableView([tmp_path / "part.parquet"], tmp_path / "spill")
+    sizes = [b.num_rows for b in view.batches(["row_id", "nested"])]
+    assert sum(sizes) == 100
+    assert max(sizes) <= most
+    assert [b.num_rows for b in view.batches(["row_id"])] == [100]
+    view.close()
+
+
 def test_a_view_spills_instead_of_growing(tmp_path):
     table.write_table(rows(200_000, width=200), tmp_path / "part-00000.parquet")
     view = table.TableView([tmp_path / "part-00000.parquet"], tmp_path / "spill", memory="60MB", threads=1)

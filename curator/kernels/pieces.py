@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from curator.kernels.ascii import finish
 from curator.kernels.jit import kernel
-from curator.kernels.words import Words, decode, finish
+from curator.kernels.words import Words, decode
 
 _PRIME = np.uint64(0x100000001B3)
 _START = np.uint64(0xCBF29CE484222325)

@@ -21,12 +21,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from curator.kernels.ascii import PRIME, START, finish, plain_words
 from curator.kernels.commands import NO_COMMANDS, Commands
 from curator.kernels.jit import kernel, part
 
 Folding = Literal["lower", "nfkc"]
-_PRIME = np.uint64(0x100000001B3)
-_START = np.uint64(0xCBF29CE484222325)
 
 
 class Words(NamedTuple):
@@ -110,15 +109,6 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
     return np.int64(0xFFFD), 1
 
 
-@part
-def finish(h: Any) -> Any:  # pragma: no cover - compiled
-    """Return a word's hash, mixed so that all its bits depend on all letters; never 0."""
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    return h if h != 0 else np.uint64(1)
-
-
 @kernel
 def find_words(
     data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
@@ -135,7 +125,7 @@ def find_words(
         bounds: int64, see `Tables`.
         names: of `Commands`.
         puts: of `Commands`.
-        hashes: uint64[at least (bytes + rows) / 2 + 1], written: the hash of each word.
+        hashes: uint64[at least (bytes + rows) / 2 + 2], written: the hash of each word.
         ends: int64[rows + 1], written: where each row's words start in `hashes`.
         starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
         stops: int64 as `starts`: the byte after the word.
@@ -152,29 +142,11 @@ def find_words(
             high |= data[i]
             slash |= np.uint8(data[i] == 92)
         if high < 128 and starts.size == 0 and not (slash and names.size):
-            count = _plain(data[first:last], ascii, hashes, count)
+            count = plain_words(data[first:last], ascii, hashes, count)
         else:
             count = _any(data[first:last], ascii, fold, more, bounds, names, puts, hashes, count, starts, stops)
         ends[row + 1] = count
     return count
-
-
-@part
-def _plain(data: Any, ascii: Any, hashes: Any, start: Any) -> Any:  # pragma: no cover - compiled
-    """Words of one ASCII row. No branch depends on a byte: mispredicted word ends would cost more than the rest."""
-    h, count = _START, np.uint64(start)  # unsigned: numba wraps negative indices around, at a price
-    inside = np.uint64(0)
-    for c in data:
-        low = np.uint64(ascii[c])
-        word = np.uint64(low != 0)
-        count += inside & ~word
-        h = ((h if inside else _START) ^ low) * _PRIME
-        hashes[count] = h
-        inside = word
-    count += inside
-    for k in range(np.uint64(start), count):
-        hashes[k] = finish(hashes[k])
-    return np.int64(count)
 
 
 @part
@@ -187,14 +159,14 @@ def _any(
     i, last, one = np.uint64(0), np.uint64(data.size), np.uint64(1)
     while i < last:
         begin = i
-        h = _START
+        h = START
         while i < last:
             c = data[i]
             if c < 128:
                 low = ascii[c]
                 if low == 0:
                     break
-                h = (h ^ np.uint64(low)) * _PRIME
+                h = (h ^ np.uint64(low)) * PRIME
                 i += one
                 continue
             point, width = decode(data, np.int64(i), np.int64(last))
@@ -202,10 +174,10 @@ def _any(
             if put == 0:
                 break
             if put > 0:
-                h = (h ^ np.uint64(put)) * _PRIME
+                h = (h ^ np.uint64(put)) * PRIME
             else:
                 for k in range(bounds[-put - 1], bounds[-put]):
-                    h = (h ^ np.uint64(more[k])) * _PRIME
+                    h = (h ^ np.uint64(more[k])) * PRIME
             i += np.uint64(width)
         if i > begin:
             h = finish(h)
@@ -282,7 +254,7 @@ def words(
         swap: what becomes of words that follow a backslash.
     """
     rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
-    hashes, ends = np.empty((size + rows) // 2 + 1, np.uint64), np.empty(rows + 1, np.int64)
+    hashes, ends = np.empty((size + rows) // 2 + 2, np.uint64), np.empty(rows + 1, np.int64)
     starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
     tables_ = tables_for(data, offsets, folding)
     count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops)
