@@ -15,6 +15,7 @@ PACKAGE = ROOT / "curator"
 
 # Pure helpers: they import nothing of the house but each other.
 HELPERS = {
+    "bounds",
     "errors",
     "near",
     "rows",
@@ -146,6 +147,15 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+PARSERS = ("typer", "pydantic", "annotated_types")
+CHECK = """\
+import contextlib
+from curator.cli import main
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    main(['check', 'pipelines/{}.yaml'])
+"""
+
+
 @pytest.mark.parametrize(
     ("door", "code", "more"),
     [
@@ -157,11 +167,8 @@ def loaded(code: str) -> set[str]:
             ("pyarrow", "duckdb", "numpy", "yaml", "rich"),
         ),
         ("all verbs", "import curator\nfor name in dir(curator): getattr(curator, name)", ()),
-        (
-            "check of the main job",
-            "from curator.check import check_file\ncheck_file('pipelines/litecot.yaml')",
-            ("duckdb", "rich"),
-        ),
+        ("check of the main job", CHECK.format("litecot"), ("duckdb", "_duckdb", "rich", *PARSERS)),
+        ("check of a page with SQL", CHECK.format("deepdistill"), ("duckdb", "rich", *PARSERS)),
     ],
 )
 def test_doors_are_light(door, code, more):

@@ -9,8 +9,9 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from curator.cli.app import app
+from curator.cli import quick
 from curator.errors import CuratorError
 
 INTERRUPTED = 130
@@ -22,9 +23,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     gc.set_threshold(50_000)  # imports make many objects and no garbage: collecting was 6 % of `check`
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    plain = quick.check(arguments)
     try:
         _ours()
-        code = app(arguments, prog_name="curator", standalone_mode=False)
+        code = _checked(*plain) if plain is not None else _called(arguments)
+        sys.stdout.flush()  # while a closed pipe can still be told from a defect
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # `curator ops | head`
@@ -45,9 +48,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         _say("try: curator --help")
     if code == INTERRUPTED:  # typer turns the interrupt of a command into its code
         _say("interrupted; what succeeded is kept, and the same command goes on from there")
-    if argv is None and "duckdb" not in sys.modules:  # whose binding reports as leaked what was not collected
-        gc.freeze()  # else the interpreter looks at every object once more before it ends: 15 % of `check`
-    sys.exit(code if isinstance(code, int) else 0)
+    status = code if isinstance(code, int) else 0
+    if argv is None and plain is not None:  # it holds no thread, file or run that has to be ended
+        sys.stderr.flush()
+        os._exit(status)  # else the interpreter takes everything apart first: 15 % of `check`
+    sys.exit(status)
+
+
+def _checked(files: Sequence[Path], sets: Sequence[str]) -> int:
+    from curator.cli import pages
+
+    return pages.check(files, sets)
+
+
+def _called(arguments: list[str]) -> object:
+    """Call the command that the arguments name; return its exit code, or None."""
+    from curator.cli.app import app
+
+    code: object = app(arguments, prog_name="curator", standalone_mode=False)
+    return code
 
 
 def _say(line: str) -> None:

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from curator.cli.tables import line
 from curator.errors import CheckError, CuratorError, OutputError
 
 
@@ -29,7 +28,7 @@ def check(files: Sequence[Path], sets: Sequence[str]) -> int:
             code = max(code, CheckError.exit_code)
         else:
             labels = " > ".join(step.label for step in pipeline.steps)
-            typer.echo(f"{file}: ok, {len(pipeline.steps)} steps: {labels}")
+            line(f"{file}: ok, {len(pipeline.steps)} steps: {labels}")
     return code
 
 
@@ -38,7 +37,6 @@ def plan(
 ) -> None:
     """Print what the run would cost."""
     from curator.check import load
-    from curator.cli.tables import line
 
     pipeline = load(file, sets, seed=seed)
     from curator.run.plan import plan as planned
@@ -49,7 +47,6 @@ def plan(
 def preview(file: Path, rows: int, out: Path | None, sets: Sequence[str], seed: int | None, store: Path | None) -> None:
     """Print a few rows after every step, and every prompt."""
     from curator.check import load
-    from curator.cli.tables import line
 
     pipeline = load(file, sets, seed=seed)
     from curator.run.preview import preview as previewed
@@ -63,15 +60,15 @@ def ops(name: str | None) -> None:
     from curator.pipeline import find_op
 
     if name is not None:
-        typer.echo(explain(find_op(name)))
+        line(explain(find_op(name)))
         return
     for title, found in listing():
-        typer.echo(f"{title}")
+        line(f"{title}")
         width = max(len(op.name) for op in found)
         for op in found:
-            typer.echo(f"  {op.name:<{width}}  {op.summary}")
-        typer.echo("")
-    typer.echo("curator ops NAME explains one.")
+            line(f"  {op.name:<{width}}  {op.summary}")
+        line("")
+    line("curator ops NAME explains one.")
 
 
 def schema() -> None:
@@ -80,7 +77,7 @@ def schema() -> None:
 
     from curator.schema import schema as pipelines
 
-    typer.echo(json.dumps(pipelines(), indent=2))
+    line(json.dumps(pipelines(), indent=2))
 
 
 STARTER = """\
@@ -117,4 +114,4 @@ def init(file: Path) -> None:
     except OSError as e:
         msg = f"cannot write '{file}': {e.strerror}"
         raise OutputError(msg) from None
-    typer.echo(f"wrote {file}\nnext: curator check {file}; curator run {file}")
+    line(f"wrote {file}\nnext: curator check {file}; curator run {file}")

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Le
-
 from curator import near
+from curator.bounds import Ge, Gt, Le
 from curator.engines import KINDS, Kind
 from curator.engines.budget import Limits, Price, load_prices, price_of, unknown_price_note
 from curator.engines.protocol import (

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt
-
+from curator.bounds import Ge, Gt
 from curator.engines import openai_wire as wire
 from curator.engines.openai_talk import Talk, base_url_of, is_local
 from curator.engines.openai_wire import Flavour

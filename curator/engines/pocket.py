@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Annotated, Any
 
-from annotated_types import Ge
-
+from curator.bounds import Ge
 from curator.engines.chat import Chat
 from curator.engines.forward import Decoder
 from curator.engines.transformers import TransformersEngine

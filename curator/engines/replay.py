@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Le
-
+from curator.bounds import Ge, Le
 from curator.engines.protocol import (
     BAD_WORDS,
     GENERATE,

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
-
+from curator.bounds import Ge
 from curator.engines.describe import REWARDING
 from curator.engines.local import LocalModel
 from curator.engines.protocol import Completion, Message, Request, Reward, TextScore

@@ -18,8 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge
-
+from curator.bounds import Ge
 from curator.engines.chat import Chat, sample_seed, text_score
 from curator.engines.forward import Decoder, Row, Told, decoder_for
 from curator.engines.local import LocalModel

@@ -12,8 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
-
+from curator.bounds import Ge, Gt, Le
 from curator.engines.chat import margin, text_score
 from curator.engines.describe import MARGINS
 from curator.engines.forward import Told

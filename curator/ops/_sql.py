@@ -7,17 +7,20 @@ table is `rows`, the only table functions are those that make rows out of values
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from curator import rows
 from curator.errors import CheckError
+from curator.ops._sql_types import NULL, arrow_type, sql_type
 
 if TYPE_CHECKING:  # 0.1 s that `check` need not pay where no SQL is written
     import duckdb
@@ -27,6 +30,25 @@ T = TypeVar("T")
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
 # Not volatile by DuckDB's own list, but they read the environment, the configuration or (age of one time) the clock.
 OUTSIDE = frozenset({"getenv", "current_setting", "getvariable", "age"})
+
+
+# What pages are mostly made of; for others DuckDB's own list is asked, which takes as long as all other questions.
+_PURE = (
+    "+ - * / // % ^ ** || ~~ !~~ ~~* !~~* ~ & | << >> @ abs ceil floor round trunc sqrt ln log log2 log10 exp pow "
+    "power sign greatest least nullif isnan isfinite isinf length len strlen lower upper trim ltrim rtrim left right "
+    "substring substr replace reverse repeat split string_split concat concat_ws contains starts_with ends_with "
+    "prefix suffix position strpos instr regexp_matches regexp_full_match regexp_replace regexp_extract "
+    "regexp_extract_all like_escape list_value list_contains list_has list_aggregate list_sum list_avg list_min "
+    "list_max list_count list_filter list_transform list_sort list_distinct list_extract list_slice list_position "
+    "array_extract array_length array_slice array_to_string list_has_any list_has_all flatten unnest struct_pack "
+    "struct_extract row json_extract json_extract_string json_array_length to_json md5 count count_star sum avg min "
+    "max any_value arg_min arg_max bool_and bool_or median mode quantile_cont stddev stddev_pop stddev_samp variance "
+    "var_pop var_samp string_agg list array_agg first last row_number rank dense_rank lag lead ntile percent_rank "
+    "cume_dist first_value last_value nth_value array_concat list_concat levenshtein jaccard chr ascii unicode format "
+    "printf json_valid list_unique list_reduce regexp_split_to_array string_to_array strip_accents nfc_normalize "
+    "min_by max_by"
+)
+PURE = frozenset(_PURE.split())
 
 
 def quote(name: str) -> str:
@@ -56,11 +78,16 @@ def one_line(error: duckdb.Error) -> str:
 _ASKING = threading.Lock()
 
 
+def _duckdb() -> Any:
+    """Return DuckDB's compiled part alone, which has a name of its own; the rest takes 0.1 s that few pages need."""
+    name = "_duckdb" if find_spec("_duckdb") else "duckdb"
+    return importlib.import_module(name)
+
+
 @lru_cache(maxsize=1)
 def _connection() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    return duckdb.connect(config={"threads": 1})  # 25 ms each, so one is enough; more threads only cost more
+    found: duckdb.DuckDBPyConnection = _duckdb().connect(config={"threads": 1})  # 25 ms each, so one is enough; more
+    return found  # threads only cost more
 
 
 def _ask(question: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
@@ -135,8 +162,8 @@ def confine(query: str) -> None:
         if kind == "TABLE_FUNCTION" and node["function"].get("function_name") not in TABLE_FUNCTIONS:
             msg = f"SQL: {node['function'].get('function_name')}() reads outside the table; the only table is rows"
             raise CheckError(msg)
-        if node.get("class") == "FUNCTION" and node.get("function_name") in _volatile():
-            msg = f"SQL: {node['function_name']}() differs from run to run; use md5(row_id) for chance, or a setting"
+        if node.get("class") == "FUNCTION" and (name := node.get("function_name")) not in PURE and name in _volatile():
+            msg = f"SQL: {name}() differs from run to run; use md5(row_id) for chance, or a setting"
             raise CheckError(msg)
         if node.get("sample"):
             msg = "SQL: TABLESAMPLE differs from run to run; use the sample operator"
@@ -178,28 +205,40 @@ def bind(query: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> dict[str
     """
     confine(query)
     schema = columns if isinstance(columns, pa.Schema) else pa.schema(list(columns.items()))
-    import duckdb
+    types = {name: sql_type(kind) or _asked_type(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
 
-    def ask(con: duckdb.DuckDBPyConnection) -> pa.Schema:
-        # A reader, not an empty table: to make any array, pyarrow imports pandas where it is installed (0.5 s).
-        # And no view on the reader itself: it can be read once, and a query may name `rows` twice.
-        empty = con.from_arrow(pa.RecordBatchReader.from_batches(schema, []))
+    def ask(con: duckdb.DuckDBPyConnection) -> dict[str, pa.DataType]:
         typed = (
-            f"null::{kind} as {quote(name)}" if str(kind) != '"NULL"' else f"null as {quote(name)}"
-            for name, kind in zip(schema.names, empty.types, strict=True)
+            f"null::{kind} as {quote(name)}" if kind != NULL else f"null as {quote(name)}"
+            for name, kind in types.items()
         )
         con.execute(f"create or replace view rows as select {', '.join(typed)} where false")
         try:
-            return con.sql(query).to_arrow_reader(1).schema
+            result = con.execute(query)
+            found = [(name, arrow_type(kind)) for name, kind, *_ in result.description]
+            result.fetchall()  # nothing, but DuckDB 2 refuses the next statement before it is read
+            if any(kind is None for _, kind in found):
+                import duckdb  # noqa: F401 - it alone knows; gives `con` what is not in its compiled part
+
+                return {f.name: f.type for f in con.sql(query).to_arrow_reader(1).schema}
+            return dict(found)
         finally:
             con.execute("drop view rows")
 
     try:
-        result = _ask(ask)
-    except duckdb.Error as e:
+        return _ask(ask)
+    except _duckdb().Error as e:
         msg = f"SQL: {one_line(e)}"
         raise CheckError(msg) from e
-    return {f.name: f.type for f in result}
+
+
+def _asked_type(kind: pa.DataType) -> str:
+    """Return how DuckDB names an Arrow type."""
+    import duckdb  # noqa: F401 - gives `con` what is not in its compiled part
+
+    # A reader, not an empty table: to make any array, pyarrow imports pandas where it is installed (0.5 s).
+    empty = pa.RecordBatchReader.from_batches(pa.schema([("x", kind)]), [])
+    return _ask(lambda con: str(con.from_arrow(empty).types[0]))
 
 
 def check_where(where: str, columns: Mapping[str, pa.DataType] | pa.Schema) -> None:

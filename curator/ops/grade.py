@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge, Gt
 
 from curator import prompts
+from curator.bounds import Ge, Gt
 from curator.engines.protocol import Engine
 from curator.errors import CheckError
 from curator.op import operator

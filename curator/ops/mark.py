@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
-
+from curator.bounds import Ge
 from curator.op import operator
 from curator.ops import _mark_settings as given
 

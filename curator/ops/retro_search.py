@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
-
 from curator import prompts
+from curator.bounds import Ge, Gt, Le
 from curator.engines.protocol import BAD_WORDS, GENERATE, PREFIX, Engine, Sampling
 from curator.errors import CheckError
 from curator.op import ModelFn, operator

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge
 
 from curator import prompts, rows
+from curator.bounds import Ge
 from curator.engines.protocol import GENERATE, TOKENIZE, Engine, Message, Request, Sampling
 from curator.errors import CheckError
 from curator.op import Kind, Result, operator

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge, Gt
 
+from curator.bounds import Ge, Gt
 from curator.engines.protocol import Engine
 from curator.op import operator
 from curator.ops import _verify as behind
