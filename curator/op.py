@@ -1,9 +1,8 @@
 """The operator contract: what an operator declares, how it is registered, found and explained.
 
-An operator is a factory: a function with keyword settings that returns the function which does the work.
-The factory's signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the
-inner function sees only rows. Seven kinds, by what the inner function gets; an operator whose settings decide that
-(`verify` with a judge asks an engine, without one it need not) gives its kind as a function of them:
+An operator is a factory: a function with keyword settings that returns the function which does the work. The factory's
+signature *is* the YAML schema; settings are resolved once (indexes built, templates read), and the inner function sees
+only rows. Seven kinds, by what it gets; where settings decide that (`verify`), the kind is a function of them:
 
 | kind | inner function | runs |
 |---|---|---|
@@ -14,8 +13,6 @@ inner function sees only rows. Seven kinds, by what the inner function gets; an 
 | sink | `(View, Sink) -> None` | last, writes files through the sink |
 | barrier | `(Mapping) -> str` | reads what came back from outside for the rows that were handed over |
 | loop | `(View) -> bool` | says after each round of its steps whether there is to be no other |
-
-`@operator` registers the factory and returns it unchanged.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pyarrow as pa
-from annotated_types import Gt
 
+from curator.bounds import Gt
 from curator.errors import CheckError, InputError
 from curator.op import BarrierFn, operator
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge, Gt, Le
 
 from curator import rows
+from curator.bounds import Ge, Gt, Le
 from curator.op import RowFn, operator
 from curator.spans import chunks
 

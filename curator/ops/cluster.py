@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge
 
 from curator import rows
+from curator.bounds import Ge
 from curator.errors import CheckError, InputError
 from curator.near import hint
 from curator.op import Split, TableFn, View, operator

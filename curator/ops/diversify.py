@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge
 
+from curator.bounds import Ge
 from curator.op import Split, TableFn, View, operator
 from curator.ops import _features
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pyarrow as pa
-from annotated_types import Ge, Gt
 
 from curator import prompts, rows
+from curator.bounds import Ge, Gt
 from curator.engines.protocol import GENERATE, Engine, Message, Request, Sampling
 from curator.errors import CheckError
 from curator.op import ModelFn, Names, Result, operator

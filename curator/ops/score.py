@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from annotated_types import Ge
 
 from curator import prompts
+from curator.bounds import Ge
 from curator.engines.protocol import Engine
 from curator.op import ModelFn, operator
 from curator.ops import _score as behind

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
-
 from curator import prompts
+from curator.bounds import Ge, Gt
 from curator.engines.protocol import GENERATE, PREFIX, Engine, Sampling
 from curator.errors import CheckError
 from curator.op import ModelFn, operator

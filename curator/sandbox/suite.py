@@ -7,6 +7,7 @@ import builtins
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any, Literal
 
 Kind = Literal["assert", "call", "stdio"]
@@ -104,19 +105,28 @@ def _short(e: Exception) -> str:
     return " ".join(str(e).split())[:120] or type(e).__name__
 
 
+def _named(name: object) -> str | None:
+    """Return the name of a function, such as `solve` or `Solution.solve`; None where there is none."""
+    if not name:
+        return None
+    if isinstance(name, str) and all(part.isidentifier() and not iskeyword(part) for part in name.split(".")):
+        return name
+    raise NotTests(f"`fn_name` is no name of a function: {name!r}"[:200])
+
+
 def _mapping(value: Mapping[str, Any], entry_point: str | None) -> Suite | None:
-    entry = value.get("fn_name") or value.get("entry_point") or entry_point
+    entry = _named(value.get("fn_name") or value.get("entry_point") or entry_point)
     if "inputs" in value or "outputs" in value:
         inputs, outputs = value.get("inputs"), value.get("outputs")
         if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
             raise NotTests("`inputs` and `outputs` must be lists of the same length")
         if not inputs:
             return None
-        name = value.get("fn_name")
+        name = _named(value.get("fn_name"))
         pairs = zip(inputs, outputs, strict=True)
         if name:
             cases = tuple(Case(args=_arguments(i), expected=_value(o), wrapped=True) for i, o in pairs)
-            return Suite("call", cases, entry_point=str(name))
+            return Suite("call", cases, entry_point=name)
         return Suite("stdio", tuple(Case(args=_lines(i), expected=_lines(o)) for i, o in pairs))
     for key in ("test", "tests", "test_code", "test_list", "test_cases"):
         if key in value:
@@ -136,7 +146,7 @@ def _sequence(value: Sequence[Any], entry_point: str | None) -> Suite:
         return _asserted([Case(code=v) for v in value], entry_point)
     if all(isinstance(v, Mapping) and "input" in v and "output" in v for v in value):
         kinds = {str(v.get("type") or v.get("testtype") or "stdin").lower() for v in value}
-        name = next((v["fn_name"] for v in value if v.get("fn_name")), None)
+        name = _named(next((v["fn_name"] for v in value if v.get("fn_name")), None))
         if name or kinds & {"functional", "function_call", "call"}:
             if not (name or entry_point):
                 raise NotTests("function tests without `fn_name` or `entry_point`")

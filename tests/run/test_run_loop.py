@@ -44,7 +44,7 @@ def copies(*, n: int = 2, seed: int | None = None):
     return run
 
 
-@operator("row", effect="marks", version=1, needs=("value",), adds=lambda s: {s["into"]: pa.int64()}, name="t_twice")
+@operator("row", effect="marks", version=1, needs=("value",), adds=lambda s: {s["into"]: pa.int64()}, name="t_doubled")
 def twice(*, into: str = "double"):
     return lambda table: put(table, {into: pc.multiply(table["value"], 2)})
 
@@ -109,7 +109,7 @@ def test_replace_goes_on_with_what_was_yielded(tmp_path):
 
 
 def test_replace_leaves_the_round_of_rows_that_stay(tmp_path):
-    done = go(tmp_path / "r", numbers(4), loop(step("t_twice"), rounds=2, mode="replace"))
+    done = go(tmp_path / "r", numbers(4), loop(step("t_doubled"), rounds=2, mode="replace"))
     assert [(r["round"], r["double"]) for r in table(done)] == [(0, 0), (0, 2), (0, 4), (0, 6)]
 
 
@@ -146,7 +146,7 @@ class Notes(Progress):
 @pytest.mark.parametrize("mode", ["append", "replace"])
 def test_a_round_that_yields_nothing_is_the_last_and_says_so(tmp_path, mode):
     notes = Notes()
-    body = step("t_atleast", value=100) if mode == "replace" else step("t_twice")
+    body = step("t_atleast", value=100) if mode == "replace" else step("t_doubled")
     done = run(chain(numbers(3), loop(body, rounds=5, mode=mode)), tmp_path / "r", workers=0, progress=notes)
     assert "loop: round 1 yielded nothing new; the loop ends; the 4 rounds after it are left out" in notes.said
     assert done.receipts[1]["ended"] == "nothing new"
@@ -169,7 +169,7 @@ ENGINE = {"one": {}}
 
 
 def asks(**given):
-    return loop(last(), step("t_ask", engine="one", n=1), step("t_twice"), **given)
+    return loop(last(), step("t_ask", engine="one", n=1), step("t_doubled"), **given)
 
 
 def test_more_rounds_go_on_after_the_last(tmp_path, engines):
@@ -189,7 +189,7 @@ def test_more_rounds_go_on_after_the_last(tmp_path, engines):
 
 def test_an_edited_step_of_the_body_is_computed_again_with_what_follows(tmp_path, engines):
     go(tmp_path / "r", numbers(3), asks(rounds=1), engines=ENGINE)
-    changed = loop(last(), step("t_ask", engine="one", n=1), step("t_twice", into="twice"), rounds=1)
+    changed = loop(last(), step("t_ask", engine="one", n=1), step("t_doubled", into="twice"), rounds=1)
     done = go(tmp_path / "r", numbers(3), changed, engines=ENGINE)
     assert engines[1].asked == 0
     assert all(r["twice"] == 2 * r["value"] for r in table(done) if r["round"])
@@ -216,7 +216,7 @@ def accounted(done):
 
 
 BODIES = st.lists(
-    st.sampled_from(["t_copies", "t_even", "t_twice", "t_atleast", "t_beside"]), min_size=1, max_size=4
+    st.sampled_from(["t_copies", "t_even", "t_doubled", "t_atleast", "t_beside"]), min_size=1, max_size=4
 )  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def test_two_loops_and_a_whole_round_done_twice_over(tmp_path):
 
 
 def test_columns_of_the_first_round_reach_the_state(tmp_path):
-    done = go(tmp_path / "r", numbers(2), loop(step("t_copies", n=1), step("t_twice"), rounds=2))
+    done = go(tmp_path / "r", numbers(2), loop(step("t_copies", n=1), step("t_doubled"), rounds=2))
     assert {(r["round"], r["double"] is None) for r in table(done)} == {(0, True), (1, False), (2, False)}
 
 
@@ -280,7 +280,7 @@ def test_a_plan_counts_rounds_that_a_rehearsal_would_leave_out(tmp_path, engines
 
 def test_preview_runs_one_round(tmp_path, engines):
     shown = preview(chain(numbers(3), asks(rounds=4), engines=ENGINE), rows=2, folder=tmp_path / "r", store={})
-    assert [s.step for s in shown.steps] == ["numbers", "loop.sql", "loop.ask", "loop.twice", "loop"]
+    assert [s.step for s in shown.steps] == ["numbers", "loop.sql", "loop.ask", "loop.doubled", "loop"]
     assert len(shown.asked) == 2
 
 

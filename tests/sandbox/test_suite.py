@@ -50,6 +50,8 @@ def test_forms(value, entry, want):
         ({"inputs": [1], "outputs": [1, 2]}, "same length"), ({"inputs": 1, "outputs": 1}, "same length"),
         ({"what": 1}, "unknown form"), ([1, 2], "must hold assert"), (7, "are a int"), (b"\xff", "not UTF-8"),
         ([{"input": "1", "output": "1", "testtype": "functional"}], "without `fn_name`"),
+        ({"inputs": [[1]], "outputs": [1], "fn_name": "f(); g"}, "no name of a function: 'f"),
+        ({"test": "def check():0", "fn_name": ":"}, "no name of a function: ':'"),
         (["assert f(1) ==", "assert f(2)"], "test 0 is no Python"),
     ],
 )  # fmt: skip
