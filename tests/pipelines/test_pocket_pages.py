@@ -161,9 +161,9 @@ TRAIN = "steps.barrier.command=" + json.dumps(COMMAND)
 HOT = ["steps.generate.temperature=1.5", "steps.generate.top_p=1", "steps.generate.max_tokens=320"]
 SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "redi": (["steps.sample.n=10", *HOT], redi),
-    "light-r1": (["steps.sample.n=10", "steps.grade.n=4"], light_r1),
+    "light-r1": (["steps.sample.n=40", "steps.grade.n=4"], light_r1),
     "open-r1": (["steps.sample.n=10"], open_r1),
-    "limo": (["steps.sample.n=18", "steps.grade-2.n=4", "steps.generate.n=2"], limo),
+    "limo": (["steps.sample.n=40", "steps.grade-2.n=4", "steps.generate.n=2"], limo),
     "not-all-correct": (["steps.sample.n=4", "steps.generate.n=2"], not_all_correct),
     "deepdistill": (["steps.sample.n=3", *HOT], deepdistill),
     "ded": (["steps.sample.n=6", "steps.grade.n=4", "steps.generate.n=4"], ded),
