@@ -16,7 +16,7 @@ words = st.one_of(
         ["check", "page.yaml", "./a//b.yaml", "--set", "--set=", "--set=n=8", "n=8", "a=--set", "--", "-", "-x"]
         + ["", " ", "--help", "--se", "--set=--", "-set", "--sets=1", "--set =1", "ö.yaml", "plan", "@args"]
     ),
-    st.text(max_size=5),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
 )
 
 

@@ -1,5 +1,6 @@
 """kill -9 at random moments: the output stays byte-identical, and nothing that was answered is asked again."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -95,7 +96,11 @@ def test_ctrl_c_keeps_what_succeeded_and_leaves_the_folder_free(tmp_path, proble
     log = tmp_path / "r.log"
     path = os.pathsep.join([str(here), str(here.parent / "run"), *sys.path])
     args = [str(tmp_path / "r"), str(problems), str(tmp_path / ".store-r"), str(log)]
-    child = subprocess.Popen([sys.executable, "-c", code, *args], env={**os.environ, "PYTHONPATH": path})
+    # A shell starts what runs in the background deaf to Ctrl-C, and the tests may run so.
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *args], env={**os.environ, "PYTHONPATH": path}, preexec_fn=hears
+    )
     while len(asked(log)) < 30 and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
