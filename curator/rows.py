@@ -275,6 +275,16 @@ def types(names: tuple[str, ...]) -> dict[str, pa.DataType]:
     return {name: COLUMNS[name].type for name in names}
 
 
+def quote(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists, of whatever layout."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def put(table: pa.Table, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
     """Return the table with these columns; those it has already are replaced where they stand."""
     for name, values in columns.items():

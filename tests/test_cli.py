@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -298,9 +297,7 @@ def test_ctrl_c_exits_with_130_and_the_run_goes_on_later(cli, tmp_path):
     Path("problems.jsonl").write_text(rows)
     command = [sys.executable, "-m", "curator.cli", "run", "page.yaml", "--set", "engines.teacher.delay=1"]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    # A shell starts what runs in the background deaf to Ctrl-C, and the tests may run so.
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not Path("asked").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

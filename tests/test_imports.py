@@ -78,7 +78,6 @@ LONG: dict[str, str] = {
     "curator/ops/compress.py:compress": "the signature alone is 22 lines; the rest is the loop of attempts",
     "curator/pocket/grammar.py": "one grammar; its templates are data",
     "curator/pocket/network.py": "the network and the backward pass of its attention, which wants a room of its own",
-    "curator/pocket/tasks.py": "one maker a task, and the table of them",
 }
 
 

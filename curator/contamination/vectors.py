@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curator.diversity.features import is_vector
 from curator.errors import CheckError, InputError
 
 BLOCK = 4096  # rows of a product
@@ -28,8 +29,7 @@ def matrix(column: Any, where: str) -> Any:
         column = column.combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
     kind = column.type
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+    if not is_vector(kind):
         msg = f"{where}: vectors are {kind}; they must be lists of numbers of one length"
         raise InputError(msg)
     sizes = _sizes(column)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator.errors import InputError
+from curator.rows import is_list
 
 Source = tuple[str | None, str | None]
 SOURCE = ("_proxy", "_projection")  # what the names of the columns that tell where vectors come from end in
@@ -21,8 +22,7 @@ SOURCE = ("_proxy", "_projection")  # what the names of the columns that tell wh
 
 def is_vector(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold vectors: lists of numbers."""
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(lists) and bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    return is_list(kind) and bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
 
 
 def vectors(column: Any, name: str, ids: Any, who: str) -> Any:

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from curator import rows
 from curator.op import Split, TableFn, View
-from curator.ops._sql import quote, with_columns
+from curator.ops._sql import with_columns
 from curator.ops._verify import read, rules_of
 from curator.ops._verify_settings import ADDS, CONSENSUS, Settings
+from curator.rows import quote
 
 PART = 50_000  # samples compared at a time; the samples of a problem are never parted
 

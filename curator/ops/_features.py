@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from curator.errors import CheckError
 from curator.op import Names, View
+from curator.rows import is_list
 
 if TYPE_CHECKING:
     from curator.diversity.features import Held
@@ -24,15 +25,11 @@ def check(settings: Mapping[str, Any], columns: Mapping[str, pa.DataType], who: 
     kind = columns.get(settings["on"])
     if kind is None or pa.types.is_null(kind):  # not known before the input is read
         return
-    if not _lists(kind):
-        held = [n for n, other in columns.items() if _lists(other) and pa.types.is_floating(other.value_type)]
+    if not is_list(kind):
+        held = [n for n, other in columns.items() if is_list(other) and pa.types.is_floating(other.value_type)]
         near = f"; there is {', '.join(held[:5])}" if held else "; score: {kind: gradient} makes one"
         msg = f"{who}: column '{settings['on']}' is {kind}, a vector column is a list of numbers{near}"
         raise CheckError(msg)
-
-
-def _lists(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def columns_of(on: str, names: list[str]) -> list[str]:

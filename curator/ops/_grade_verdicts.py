@@ -14,7 +14,8 @@ import pyarrow as pa
 from curator.difficulty.intervals import METHODS
 from curator.op import Split, TableFn, View
 from curator.ops._grade_settings import REST, SPREAD, Settings, adds, band_table, named
-from curator.ops._sql import literal, quote, with_columns
+from curator.ops._sql import literal, with_columns
+from curator.rows import quote
 
 _RATES = """count(c)::int as n, count(*) filter (c)::int as n_ok, (count(*) - count(c))::int as n_undecided,
     n_ok / nullif(n, 0) as pass_rate"""

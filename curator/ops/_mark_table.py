@@ -12,7 +12,8 @@ from curator.difficulty.marks import Flags
 from curator.op import Split, TableFn, View
 from curator.ops._mark import flags_of, merge
 from curator.ops._mark_settings import TEXT, Settings, needs, set_
-from curator.ops._sql import quote, with_columns
+from curator.ops._sql import with_columns
+from curator.rows import quote
 
 _HELD = 1 << 25  # hashed tokens held between passes, 256 MiB; of larger tables the texts are read again
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 from curator import rows
 from curator.errors import InputError
 from curator.op import Split, View
-from curator.ops._sql import literal, ordering, quote, with_columns
+from curator.ops._sql import literal, ordering, with_columns
+from curator.rows import quote
 
 
 class Sides(NamedTuple):

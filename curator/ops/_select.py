@@ -15,7 +15,8 @@ from curator.difficulty.draw import by_length, shares
 from curator.errors import CheckError
 from curator.op import Split, TableFn, View
 from curator.ops._select_settings import Settings, likelihood, listed
-from curator.ops._sql import columns_of, evidence, literal, ordering, quote, shorten, uniform
+from curator.ops._sql import columns_of, evidence, literal, ordering, shorten, uniform
+from curator.rows import quote
 
 _SPAN = 2**64
 

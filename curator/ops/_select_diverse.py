@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curator.difficulty.diversity import RULES, distances
 from curator.ops._select_settings import Settings, listed
-from curator.ops._sql import quote
+from curator.rows import quote
 
 if TYPE_CHECKING:
     from curator.ops._select import Left

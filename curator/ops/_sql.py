@@ -21,6 +21,7 @@ import pyarrow as pa
 from curator import rows
 from curator.errors import CheckError
 from curator.ops._sql_types import NULL, arrow_type, sql_type
+from curator.rows import quote
 
 if TYPE_CHECKING:  # 0.1 s that `check` need not pay where no SQL is written
     import duckdb
@@ -49,11 +50,6 @@ _PURE = (
     "min_by max_by"
 )
 PURE = frozenset(_PURE.split())
-
-
-def quote(name: str) -> str:
-    """Return `name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: str) -> str:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from curator import rows
 from curator.errors import CheckError, InputError
 from curator.op import Names, Split, TableFn, View, operator
-from curator.ops._sql import columns_of, quote
+from curator.ops._sql import columns_of
+from curator.rows import quote
 
 COUNT = "count"
 OWN = ("row_id", "parent_id", "problem_id", "parent_ids", "draw_idx")

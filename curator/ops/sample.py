@@ -7,7 +7,8 @@ from typing import Any
 
 from curator.errors import CheckError
 from curator.op import Names, Split, TableFn, View, operator
-from curator.ops._sql import quote, uniform
+from curator.ops._sql import uniform
+from curator.rows import quote
 
 _SPAN = 2**64
 

@@ -78,10 +78,9 @@ def _orders(rng: random.Random) -> Example:
     while len(parts) < 2 * rng.randint(6, 12):
         leftmost = rng.random() < 0.5
         problem = expression(rng, rng.choice((2, 2, 3, 4)))
-        plan, lhs = problem.plan[0], problem.steps[0].lhs()
-        if plan.lstrip("(").startswith(lhs) == leftmost:
-            parts.append(Part("\n\n" * bool(parts) + f"We need {plan}.\n\n", taught=False))
-            parts.append(Part(f"First {lhs}:", 3))
+        if problem.begins_left == leftmost:
+            parts.append(Part("\n\n" * bool(parts) + f"We need {problem.plan[0]}.\n\n", taught=False))
+            parts.append(Part(f"First {problem.steps[0].lhs()}:", 3))
     return Example("drill", "Choose the first operation of each.", parts)
 
 

@@ -119,6 +119,11 @@ class Problem:
         return len(self.steps)
 
     @property
+    def begins_left(self) -> bool:
+        """Whether the first operation is the leftmost one of an expression."""
+        return self.plan[0].lstrip("(").startswith(self.steps[0].lhs())
+
+    @property
     def digits(self) -> int:
         """Digits of the largest number in the statement."""
         return max(len(number) for number in re.findall(r"[0-9]+", self.text))

@@ -75,8 +75,7 @@ def right_first(rng: random.Random, hardness: float) -> Example:
     """As `solve`, of short expressions whose first operation is not the leftmost: `8+945*8`."""
     while True:
         problem = expression(rng, rng.choice((2, 2, 3)))
-        leftmost = problem.plan[0].lstrip("(").startswith(problem.steps[0].lhs())
-        if not leftmost and world.split_of(problem) == "pocket-train":
+        if not problem.begins_left and world.split_of(problem) == "pocket-train":
             return _solved(rng, problem)._replace(task="right_first")
 
 

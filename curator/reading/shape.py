@@ -17,7 +17,7 @@ from curator.errors import InputError
 from curator.reading.infer import turn
 from curator.reading.mapping import Mapped
 from curator.reading.records import Bad
-from curator.rows import COLUMNS
+from curator.rows import COLUMNS, is_list
 from curator.text import THINK_OPEN, split_think
 
 ASSISTANT = {"assistant", "gpt", "model", "bot", "chatgpt"}
@@ -120,8 +120,7 @@ def cast(array: Any, name: str, quarantine: Callable[[int, str], None], where: s
 
 
 def _is_vector(kind: pa.DataType) -> bool:
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(listed) and bool(pa.types.is_floating(kind.value_type))
+    return is_list(kind) and bool(pa.types.is_floating(kind.value_type))
 
 
 def _json(value: Any) -> str:

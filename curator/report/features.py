@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curator import table
 from curator.errors import InputError
+from curator.rows import quote
 
 ROWS = 4000  # the first by hash of the id: a picture of more would look the same
 POINTS = 1500  # of the map
@@ -61,8 +62,8 @@ def picture(con: Any, files: list[Path], schema: pa.Schema) -> Picture | None:
     extra = [n for n in ("round", "cluster_sparse") if n in schema.names]
     names = ["row_id", on, *source_columns(on, schema.names), *extra]
     query = (
-        f"select {', '.join(map(_quote, names))} from {source} where row_id in (select row_id from {source} "
-        f"where {_quote(on)} is not null order by md5(row_id::varchar), row_id limit {ROWS})"
+        f"select {', '.join(map(quote, names))} from {source} where row_id in (select row_id from {source} "
+        f"where {quote(on)} is not null order by md5(row_id::varchar), row_id limit {ROWS})"
     )
     rows = con.sql(query).to_arrow_table()
     found = Picture(on, sampled=there > ROWS, clustered="cluster_sparse" in extra)
@@ -82,10 +83,6 @@ def picture(con: Any, files: list[Path], schema: pa.Schema) -> Picture | None:
     if "round" in values:
         _rounds(found, held.x, values["round"])
     return found
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _map(found: Picture, x: Any, sparse: list[bool | None] | None) -> None:

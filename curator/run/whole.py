@@ -210,7 +210,7 @@ def _write_dropped(
         raise OperatorError(msg)
     schema = laws.dropped_schema(view.schema)
     told = {"dropped_by": "?::varchar", "reason": "d.reason", "evidence": "d.evidence"}
-    chosen = ", ".join(f'{told[n]} as "{n}"' if n in told else f"r.{_quote(n)}" for n in schema.names)
+    chosen = ", ".join(f'{told[n]} as "{n}"' if n in told else f"r.{rows.quote(n)}" for n in schema.names)
     label = planned.label.replace("'", "''")
     sql = f"select {chosen} from rows r join run_dropped d using (row_id)".replace("?::varchar", f"'{label}'")
     lost = ShardWriter(planned.folder, "dropped", schema=schema, who=spec.who, rows=session.shard_rows)
@@ -218,10 +218,6 @@ def _write_dropped(
         stop.check()
         lost.add(pa.Table.from_batches([batch]))
     return lost.close(empty=False), reasons
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _name(con: Any, name: str, files: list[Path]) -> None:

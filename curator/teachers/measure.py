@@ -17,6 +17,7 @@ from curator import table
 from curator.engines.budget import Price, load_prices, price_of
 from curator.errors import CheckError, InputError
 from curator.near import hint
+from curator.rows import quote
 from curator.teachers.diversity import TEXTS, distinct
 
 Row = dict[str, Any]
@@ -89,11 +90,6 @@ def _columns(schema: pa.Schema, asked: Asked) -> str:
     return by
 
 
-def quoted(name: str) -> str:
-    """Return `name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _rows(view: Any, asked: Asked, by: str) -> None:
     """Make `sample_rows` (a verdict, lengths, likelihood a sample) and `cell` (the same a teacher and problem).
 
@@ -104,25 +100,25 @@ def _rows(view: Any, asked: Asked, by: str) -> None:
 
     def column(*names: str, cast: str = "double") -> str:
         found = next((n for n in names if n in have), None)
-        return f"null::{cast}" if found is None else f"{quoted(found)}::{cast}"
+        return f"null::{cast}" if found is None else f"{quote(found)}::{cast}"
 
-    correct = f"{quoted(asked.correct)}"
+    correct = f"{quote(asked.correct)}"
     if "verdict" in have:
         correct = f"case when verdict = 'unparseable' then false else {correct} end"
     student = asked.student
     view.con.execute(f"""
-        create temp table sample_rows as select {quoted(by)}::varchar as teacher,
-            {quoted(asked.problem)}::varchar as problem, {correct} as ok, {column("sample_idx", cast="int")} as idx,
+        create temp table sample_rows as select {quote(by)}::varchar as teacher,
+            {quote(asked.problem)}::varchar as problem, {correct} as ok, {column("sample_idx", cast="int")} as idx,
             {column("n_tokens", "output_tokens", "output_chars")} as length, {column("n_prompt_tokens")} as prompt,
             {column(f"{student}_perplexity", "perplexity")} as perplexity,
             {column(f"{student}_token_entropy", "token_entropy")} as entropy,
             {column(f"{student}_n_scored", "n_scored")} as scored,
             {column("finish_reason", cast="varchar")} as finish, {column("predicted_answer", cast="varchar")} as answer
-        from rows where {quoted(by)} is not null and {quoted(asked.problem)} is not null""")
+        from rows where {quote(by)} is not null and {quote(asked.problem)} is not null""")
     if text := next((n for n in TEXTS if n in have), None):
         view.con.execute(f"""
-            create temp view text_rows as select {quoted(by)}::varchar as teacher,
-                {quoted(asked.problem)}::varchar as problem, {quoted(asked.correct)} as ok,
+            create temp view text_rows as select {quote(by)}::varchar as teacher,
+                {quote(asked.problem)}::varchar as problem, {quote(asked.correct)} as ok,
                 {column("sample_idx", cast="int")} as idx, {text} as text from rows""")
     view.con.execute("""
         create temp table cell as select teacher, problem, count(ok) as n, count(*) filter (ok) as n_ok,

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from curator import barrier, table
 from curator.errors import CheckError, InputError
-from curator.teachers.measure import Asked, Counted, quoted
+from curator.rows import quote
+from curator.teachers.measure import Asked, Counted
 
 SIZE = 1000  # problems of a corpus at most: DED's seed is s1K
 MESSAGES = pa.schema(
@@ -47,9 +48,9 @@ def corpora(files: Sequence[Path], counted: Counted, asked: Asked, folder: Path,
         view.con.execute("create temp table ranked as select unnest(?::varchar[]) as teacher", [ranked])
         view.con.execute(f"""
             create temp table solved as
-            select {quoted(counted.by)}::varchar as teacher, {quoted(asked.problem)}::varchar as problem_id,
+            select {quote(counted.by)}::varchar as teacher, {quote(asked.problem)}::varchar as problem_id,
                 first({{'problem': problem, 'trace': trace}} order by {sample} nulls last) as said from rows
-            where {quoted(asked.correct)} and trace is not null and problem is not null group by 1, 2""")
+            where {quote(asked.correct)} and trace is not null and problem is not null group by 1, 2""")
         view.con.execute(f"""
             create temp table shared as select problem_id from solved semi join ranked using (teacher) group by 1
             having count(*) = {len(ranked)} order by md5(problem_id), problem_id limit {size}""")

@@ -28,10 +28,18 @@ def asked(log):
     return [tuple(json.loads(x)) for x in log.read_text().splitlines()] if log.exists() else []
 
 
-def killed_rounds(begin, tmp_path, kills, seconds):
+def child_of(server, module, folder, source, log, *more):
+    """Start `module.main` on the file `source`, with a store beside the run's folder; `more` are its last arguments."""
+    args = (str(folder), str(source), str(folder.parent / f".store-{folder.name}"), str(log), *more)
+    child = server.Process(target=module.main, args=args)
+    child.start()
+    return child
+
+
+def killed_rounds(start, tmp_path, kills, seconds):
     """Yield (folder, questions) of each finished run, until `kills` were killed at random moments, resumed and ended.
 
-    `begin(folder, log)` starts a child. No question whose answer reached the store is asked again.
+    `start(folder, log)` starts a child. No question whose answer reached the store is asked again.
     """
     chance = random.Random(7)
     done = rounds = 0
@@ -41,7 +49,7 @@ def killed_rounds(begin, tmp_path, kills, seconds):
         while True:
             stored = len(Store(tmp_path / f".store-r{rounds}"))
             before = len(asked(log))
-            child = begin(folder, log)
+            child = start(folder, log)
             child.join(chance.uniform(0, seconds) if done < kills else None)
             if child.exitcode is None:
                 os.kill(child.pid, signal.SIGKILL)

@@ -1,6 +1,5 @@
 """kill -9 at random moments: the output stays byte-identical, and nothing that was answered is asked again."""
 
-import functools
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import fault_pipeline
 import pytest
-from kills import asked, forkserver, killed_rounds
+from kills import asked, child_of, forkserver, killed_rounds
 
 from curator.engines.store import Store
 from curator.errors import FolderLocked
@@ -35,10 +34,7 @@ def problems(tmp_path):
 
 
 def start(server, folder, problems, log, workers=0):
-    args = (str(folder), str(problems), str(folder.parent / f".store-{folder.name}"), str(log), DELAY, workers)
-    child = server.Process(target=fault_pipeline.main, args=args)
-    child.start()
-    return child
+    return child_of(server, fault_pipeline, folder, problems, log, DELAY, workers)
 
 
 def undisturbed(server, tmp_path, problems):
@@ -96,11 +92,7 @@ def test_ctrl_c_keeps_what_succeeded_and_leaves_the_folder_free(tmp_path, proble
     log = tmp_path / "r.log"
     path = os.pathsep.join([str(here), str(here.parent / "run"), *sys.path])
     args = [str(tmp_path / "r"), str(problems), str(tmp_path / ".store-r"), str(log)]
-    # A shell starts what runs in the background deaf to Ctrl-C, and the tests may run so.
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, *args], env={**os.environ, "PYTHONPATH": path}, preexec_fn=hears
-    )
+    child = subprocess.Popen([sys.executable, "-c", code, *args], env={**os.environ, "PYTHONPATH": path})
     while len(asked(log)) < 30 and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)

@@ -5,7 +5,7 @@ import time
 import fault_loop
 import fault_pipeline
 import pytest
-from kills import asked, forkserver, killed_rounds
+from kills import asked, child_of, forkserver, killed_rounds
 
 from curator.run.local import run
 
@@ -27,10 +27,7 @@ def problems(tmp_path):
 
 
 def start(server, folder, problems, log):
-    args = (str(folder), str(problems), str(folder.parent / f".store-{folder.name}"), str(log), DELAY)
-    child = server.Process(target=fault_loop.main, args=args)
-    child.start()
-    return child
+    return child_of(server, fault_loop, folder, problems, log, DELAY)
 
 
 def test_killed_in_the_middle_of_rounds(server, tmp_path, problems):

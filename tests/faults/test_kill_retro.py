@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import retro_faults
-from kills import asked, forkserver, killed_rounds
+from kills import asked, child_of, forkserver, killed_rounds
 
 KILLS = 5
 TRACES = 16
@@ -20,10 +20,7 @@ def server():
 
 
 def start(server, folder, traces, log):
-    args = (str(folder), str(traces), str(folder.parent / f".store-{folder.name}"), str(log), DELAY, 0)
-    child = server.Process(target=retro_faults.main, args=args)
-    child.start()
-    return child
+    return child_of(server, retro_faults, folder, traces, log, DELAY, 0)
 
 
 def test_killed_in_the_middle_of_a_search(server, tmp_path):

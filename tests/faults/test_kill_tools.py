@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import tool_faults
-from kills import asked, forkserver, killed_rounds
+from kills import asked, child_of, forkserver, killed_rounds
 
 from curator.sandbox.judge import refusal
 
@@ -23,10 +23,7 @@ def server():
 
 
 def start(server, folder, problems, log):
-    args = (str(folder), str(problems), str(folder.parent / f".store-{folder.name}"), str(log), DELAY, 0)
-    child = server.Process(target=tool_faults.main, args=args)
-    child.start()
-    return child
+    return child_of(server, tool_faults, folder, problems, log, DELAY, 0)
 
 
 def test_killed_in_the_middle_of_a_loop(server, tmp_path):
