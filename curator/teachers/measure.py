@@ -174,9 +174,11 @@ def _common(view: Any, counted: Counted, asked: Asked) -> None:
             f"--min-cover (now {asked.min_cover:g}) so that those with few problems are left out"
         )
         raise InputError(msg)
-    own = dict(view.con.execute("select teacher, avg(rate) from cell group by 1").fetchall())
+    # Sums of floats depend on the order of their terms, so every one below has an order.
+    own = dict(view.con.execute("select teacher, avg(rate order by problem) from cell group by 1").fetchall())
     here = {r["teacher"]: r for r in _dicts(view, """
-        select teacher, count(*)::int as m, avg(rate) as rate, coalesce(var_samp(rate), 0) as var, sum(n)::int as n,
+        select teacher, count(*)::int as m, avg(rate order by problem) as rate,
+            coalesce(var_samp(rate order by problem), 0) as var, sum(n)::int as n,
             (count(*) filter (n_ok > 0)) / count(*) as solved
         from cell semi join common using (problem) group by 1""")}  # fmt: skip
     alone = dict(view.con.execute("""
@@ -211,8 +213,9 @@ def interval(rate: float, variance: float, problems: int, samples: int) -> tuple
 def _likelihood(view: Any, counted: Counted, asked: Asked) -> None:
     """Entropy and perplexity of the verified traces under the student, as DED and Not-All-Correct report them."""
     found = {r["teacher"]: r for r in _dicts(view, """
-        select teacher, avg(perplexity) as perplexity, sum(entropy * scored) / sum(scored) filter (entropy is not null)
-            as entropy from sample_rows where ok group by 1""")}  # fmt: skip
+        select teacher, avg(perplexity order by problem, idx, perplexity) as perplexity,
+            sum(entropy * scored order by problem, idx, entropy) / sum(scored) filter (entropy is not null) as entropy
+        from sample_rows where ok group by 1""")}  # fmt: skip
     for row in counted.teachers:
         held = found.get(row["teacher"], {})
         row["student_perplexity"], row["student_entropy"] = held.get("perplexity"), held.get("entropy")
@@ -246,7 +249,8 @@ def _pairs(view: Any, counted: Counted) -> list[Row]:
             (count(*) filter (a.n_ok > 0 and b.n_ok = 0))::int as only_teacher,
             (count(*) filter (a.n_ok = 0 and b.n_ok > 0))::int as only_other,
             (count(*) filter (a.n_ok = 0 and b.n_ok = 0))::int as neither, {differs} as other_answer,
-            avg(a.rate - b.rate) as difference, coalesce(var_samp(a.rate - b.rate), 0) / count(*) as variance
+            avg(a.rate - b.rate order by a.problem) as difference,
+            coalesce(var_samp(a.rate - b.rate order by a.problem), 0) / count(*) as variance
         from seen a join seen b on a.problem = b.problem and a.teacher <> b.teacher group by 1, 2 order by 1, 2""")
 
 
