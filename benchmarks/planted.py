@@ -255,14 +255,20 @@ def keep(name: str, result: dict[str, object], packages: list[str]) -> None:
 
 
 def run_ours(path: str, out: str, columns: str = "row_id, cluster_id", **settings: object) -> pa.Table:
-    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of all rows, with action mark's."""  # noqa: E501
+    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of all rows, with action mark's.
+
+    What stays is streamed to Arrow's writer, as in a run; snappy, as the peers' output.
+    """
     from curator.ops.dedup import dedup
-    from curator.table import TableView
+    from curator.table import BATCH_ROWS, TableView
 
     with tempfile.TemporaryDirectory() as spill:
         view = TableView([Path(path)], Path(spill), threads=1)
         split = dedup(**settings)(view)
-        view.con.execute(f"copy ({split.out}) to '{out}' (format parquet, compression snappy)")
+        reader = view.con.sql(split.out).to_arrow_reader(BATCH_ROWS)
+        with pq.ParquetWriter(out, reader.schema, compression="snappy") as file:
+            for batch in reader:
+                file.write_batch(batch)
         found = view.con.sql(f"select {columns} from dedup_result").to_arrow_table()
         view.close()
     return found

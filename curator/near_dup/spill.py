@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from curator.errors import OutputError
+from curator.kernels.deal import deal
 
 HELD = 64 << 20  # bytes of one store in memory before it goes to disk
 STEP = 2048  # rows whose places are read at once
@@ -191,12 +192,12 @@ class Keyed:
 
 def _deal(entries: Any, files: list[IO[bytes]], shift: int) -> None:
     """Write entries to files by 20 bits of their keys."""
-    part = ((entries["key"] >> np.uint64(shift)) & np.uint64(0xFFFFF)) % np.uint64(len(files))
-    order = np.argsort(part.astype(np.uint8), kind="stable")
-    edges = np.searchsorted(part[order], np.arange(len(files) + 1))
-    entries = entries[order]
+    flat = entries.view(np.uint64).reshape(-1, entries.itemsize // 8)
+    flat.flags.writeable = False
+    dealt, edges = np.empty(flat.shape, np.uint64), np.empty(len(files) + 1, np.int64)
+    deal(flat, shift, len(files), dealt, edges)
     for k in np.flatnonzero(np.diff(edges)).tolist():
-        _write(files[k], entries[edges[k] : edges[k + 1]])
+        _write(files[k], dealt[edges[k] : edges[k + 1]])
 
 
 def _columns(chunks: Any, count: int, skip: Any) -> tuple[Any, Any, Any]:

@@ -88,13 +88,14 @@ class Keeper:
         self.channel = mine
         root = tempfile.mkdtemp(prefix="curator-root-")
         code = _CODE.format(_PACKAGES, theirs.fileno(), root, isolate)
+        bytecode = {"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-s", "-B", "-c", code],
+            [sys.executable, "-S", "-s", *(["-B"] if sys.dont_write_bytecode else []), "-c", code],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "TMPDIR": tempfile.gettempdir()},
+            env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "TMPDIR": tempfile.gettempdir(), **bytecode},
             cwd="/",
         )
         theirs.close()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator.kernels.deal import deal
 from curator.near_dup import bands, minhash
 from curator.near_dup.spill import STEP, Keyed, Ragged
 
@@ -105,3 +106,14 @@ def test_bands_follow_from_the_threshold(threshold, permutations):
 
 def test_order_is_kept_by_threads():
     assert list(minhash.in_order(lambda x: x * x, range(50), 3)) == [x * x for x in range(50)]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.sampled_from([0, 20, 40]), st.integers(1, 9))
+def test_entries_are_dealt_by_their_bits_in_their_order(keys, shift, parts):
+    entries = np.array([(key, place) for place, key in enumerate(keys)], np.uint64).reshape(-1, 2)
+    entries.flags.writeable = False
+    out, edges = np.empty(entries.shape, np.uint64), np.empty(parts + 1, np.int64)
+    deal(entries, shift, parts, out, edges)
+    wanted = [[[k, i] for i, k in enumerate(keys) if (k >> shift & 0xFFFFF) % parts == p] for p in range(parts)]
+    assert [out[a:b].tolist() for a, b in zip(edges[:-1], edges[1:], strict=True)] == wanted
