@@ -170,7 +170,7 @@ def difference(left: pa.Schema, right: pa.Schema) -> str:
 def sql_files(files: Iterable[Path]) -> str:
     """Return `files` as a `read_parquet(...)` call for SQL."""
     quoted = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
-    return f"read_parquet([{quoted}])"
+    return f"read_parquet([{quoted}], hive_partitioning = false)"  # else a folder `a=1` on the way is a column
 
 
 def sort_key(schema: pa.Schema, names: Iterable[str] = ORDER) -> list[str]:

@@ -97,7 +97,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            table = pq.read_table(path)
+            table = pq.read_table(path, partitioning=None)
             return table.to_pylist(), table.column_names
         rows = _json_lines(path)
     except FileNotFoundError as e:

@@ -177,7 +177,7 @@ class Store:
 
         number = self._number(name) << _SHIFT
         try:
-            table = pq.read_table(self.path / name, columns=["key", "max_tokens", "cut"])
+            table = pq.read_table(self.path / name, columns=["key", "max_tokens", "cut"], partitioning=None)
         except FileNotFoundError:
             self._forget({name})
             return
