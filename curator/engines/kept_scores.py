@@ -15,12 +15,15 @@ _UNICODE = "the text is not valid Unicode (a lone surrogate)"
 
 
 async def score(engine: Managed, messages: tuple[Message, ...], text: str, also: frozenset[str]) -> TextScore:
-    """Return the stored score of a text, or ask the inner engine inside the budget. Errors are never stored."""
+    """Return the stored score of a text, or ask the inner engine inside the budget. Errors are never stored.
+
+    A text that was read whole serves every context; a cut one only the context that it was cut at.
+    """
     try:
-        key = kept.score_key(engine.identity, Request(messages), text, also)
+        keys = _Keys(engine, messages, text, also, "score")
     except TypeError:
         return TextScore((), (), (), error=_UNICODE)
-    payload = _stored(engine, key)
+    payload = keys.stored()
     if payload is not None:
         return kept.unpack_score(payload)
     budget = engine.budget
@@ -37,17 +40,17 @@ async def score(engine: Managed, messages: tuple[Message, ...], text: str, also:
             budget.settle(held, 0 if found is None else len(found.tokens), 0)
     engine.counted(len(found.tokens), found.error)
     if engine.store is not None and found.error is None:
-        engine.store.put(key, kept.pack_score(found, engine.kind, engine.model), 0)
+        engine.store.put(keys.of(cut=found.truncated), kept.pack_score(found, engine.kind, engine.model), 0)
     return found
 
 
 async def embed(engine: Managed, messages: tuple[Message, ...], text: str) -> Embedding:
-    """Return the stored vector of a text, or ask the inner engine. Errors are never stored."""
+    """Return the stored vector of a text, or ask the inner engine. Errors are never stored; cut texts as in `score`."""
     try:
-        key = kept.score_key(engine.identity, Request(messages), text, what="embed")
+        keys = _Keys(engine, messages, text, frozenset(), "embed")
     except TypeError:
         return Embedding((), error=_UNICODE)
-    payload = _stored(engine, key)
+    payload = keys.stored()
     if payload is not None:
         held = kept.unpack_score(payload)
         return Embedding(held.logprobs, held.offsets[0], held.truncated)
@@ -60,11 +63,33 @@ async def embed(engine: Managed, messages: tuple[Message, ...], text: str) -> Em
     if engine.store is not None and found.error is None:
         # In the form of a score: the vector for log-probabilities, the length as the first offset.
         packed = TextScore((), found.vector, (found.n_tokens,), found.truncated)
-        engine.store.put(key, kept.pack_score(packed, engine.kind, engine.model), 0)
+        engine.store.put(keys.of(cut=found.truncated), kept.pack_score(packed, engine.kind, engine.model), 0)
     return found
 
 
-def _stored(engine: Managed, key: bytes) -> Mapping[str, Any] | None:
-    payload = engine.store.get(key, 0) if engine.store is not None else None
-    engine.statistics.cached += payload is not None
-    return payload
+class _Keys:
+    """Where the score of a text lies in the store. Raises TypeError where the text is not valid Unicode."""
+
+    def __init__(
+        self, engine: Managed, messages: tuple[Message, ...], text: str, also: frozenset[str], what: str
+    ) -> None:
+        self._engine, self._given, self._also, self._what = engine, (Request(messages), text), also, what
+        self._whole = self._key(also)
+
+    def _key(self, also: frozenset[str]) -> bytes:
+        return kept.score_key(self._engine.identity, *self._given, also, self._what)
+
+    def of(self, *, cut: bool) -> bytes:
+        """Return the key; the context is asked for only where it counts: some engines load a configuration to know it."""
+        return self._key(self._also | {f"context {self._engine.max_context}"}) if cut else self._whole
+
+    def stored(self) -> Mapping[str, Any] | None:
+        """Return what is stored, and count it."""
+        store = self._engine.store
+        if store is None:
+            return None
+        payload = store.get(self._whole, 0)
+        if payload is None or payload["truncated"]:  # cut ones lay here before the context was in their key
+            payload = store.get(self.of(cut=True), 0)
+        self._engine.statistics.cached += payload is not None
+        return payload

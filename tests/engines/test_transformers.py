@@ -12,9 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from curator.engines import open_engine  # noqa: E402
 from curator.engines.chat import Chat, digest_of_folder, offsets  # noqa: E402
 from curator.engines.protocol import ENTROPY, MARGIN, Message, Request, Sampling  # noqa: E402
 from curator.engines.sampling import Knobs, draw, uniform  # noqa: E402
+from curator.engines.store import Store  # noqa: E402
 from curator.engines.transformers import TransformersEngine  # noqa: E402
 from curator.errors import EngineError  # noqa: E402
 
@@ -201,6 +203,28 @@ def test_a_score_that_does_not_fit_is_truncated(tiny_model):
     score = asyncio.run(main())
     assert score.truncated
     assert 0 < len(score.tokens) < 40
+
+
+def test_a_cut_score_is_kept_for_its_context_only(tiny_model, tmp_path):
+    """A larger context reads the text again; what was read whole is not read again."""
+    asked = (Message("user", "2+2?"),)
+
+    async def main(context: int) -> Any:
+        settings = {"model": str(tiny_model), "threads": 1, "max_context": context}
+        engine = open_engine("m", "transformers", settings, store=Store(tmp_path))
+        try:
+            read = await engine.score(asked, "漢" * 60), await engine.embed(asked, "漢" * 60)
+            return *read, engine.statistics.cached
+        finally:
+            await engine.close()
+
+    cut, vector, _ = asyncio.run(main(40))
+    assert cut.truncated
+    assert vector.truncated
+    assert asyncio.run(main(40)) == (cut, vector, 2)
+    whole, of_whole, cached = asyncio.run(main(140))
+    assert (whole.truncated, of_whole.truncated, cached) == (False, False, 0)
+    assert asyncio.run(main(140)) == (whole, of_whole, 2)
 
 
 def test_a_text_alone_and_its_vector(tiny_model, library):
