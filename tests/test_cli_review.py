@@ -24,7 +24,7 @@ def cli(tmp_path, monkeypatch, capsys):
     """Run a command beside a finished run; return (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     rows = {"copy": ITEM, "kin": ITEM.replace("36", "37"), "clean": "Find x."}
-    Path("problems.jsonl").write_text("".join(json.dumps({"id": k, "problem": v}) + "\n" for k, v in rows.items()))
+    Path("problems.jsonl").write_text("".join(json.dumps({"id": k, "problem": v, "trace": "So."}) + "\n" for k, v in rows.items()))
     Path("first.jsonl").write_text(json.dumps({"id": "f1", "problem": ITEM}))
     Path("second.jsonl").write_text(
         json.dumps({"id": "s1", "problem": "Who is [bold]there[/bold], and why is he there?"})
@@ -87,3 +87,30 @@ def test_nothing_to_review(cli):
     assert code == 2
     assert "no step decontaminate" in err
     assert cli("review", "nowhere")[0] == 2
+
+
+LOOP = """\
+name: rounds
+steps:
+  - read: {path: problems.jsonl}
+  - loop:
+      rounds: 2
+      mode: replace
+      steps:
+        - decontaminate: {against: first.jsonl}
+        - sql: {where: problem is not null}
+  - export: {to: hf}
+"""
+
+
+def test_what_was_found_inside_a_loop(cli):
+    """Each round's hits are told, and the card says that the loop looked."""
+    Path("page.yaml").write_text(LOOP)
+    assert cli("run", "page.yaml", "--quiet")[0] == 0
+    code, out, _ = cli("review", "runs/rounds")
+    assert code == 0
+    assert out.splitlines()[0] == "first: 3 hits, 1 row convicted, 1 row to review"  # the kin is met in both rounds
+    card = Path("runs/rounds/out/README.md").read_text()
+    assert "No decontamination step ran" not in card
+    assert "| loop.decontaminate | first.jsonl |" in card
+    assert "| 1 |" in next(line for line in card.splitlines() if line.startswith("| loop.decontaminate"))

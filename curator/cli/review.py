@@ -63,7 +63,7 @@ def review(folder: Path, benchmark: str | None, limit: int, *, convicted: bool) 
 
 
 def hits(folder: Path) -> Iterator[Hit]:
-    """Yield the hits of a run's `decontaminate` steps, of dropped rows and of rows that stayed.
+    """Yield the hits of a run's `decontaminate` steps, those in loops too, of dropped rows and of rows that stayed.
 
     Raises:
         CheckError: the folder holds no run, or no finished step of that kind.
@@ -71,16 +71,16 @@ def hits(folder: Path) -> Iterator[Hit]:
     from curator.run.result import Run
 
     run = Run(folder)
-    steps = [s["label"] for s in run.steps if s["op"] == "decontaminate"]
+    steps = [s for s in run.walk() if s["op"] == "decontaminate"]
     if not steps:
         msg = f"{folder}: no step decontaminate, so there is nothing to review"
         raise CheckError(msg)
-    for label in steps:
+    for step in steps:
         for dropped in (True, False):
-            if not run.files(label, dropped=dropped):
+            if not (files := run.finished(step, dropped=dropped)):
                 continue
             column = "evidence" if dropped else "contamination"
-            found = run.table(label, dropped=dropped)
+            found = run.rows(files)
             for row_id, told in found.filter(f"{column} is not null").project(f"row_id, {column}").fetchall():
                 yield from (Hit(row_id, dropped, evidence) for evidence in _list(told))
 

@@ -32,8 +32,19 @@ class Facts:
     n_sources: int = 0
 
     def steps(self, op: str) -> list[Row]:
-        """Receipts of the steps that ran operator `op`."""
-        return [r for r in self.receipts if r.get("op") == op]
+        """Receipts of the steps that ran operator `op`; of one inside a loop one for all rounds, as `loop.step`."""
+        found = []
+        for r in self.receipts:
+            if r.get("op") == op:
+                found.append(r)
+            inside: dict[str, Row] = {}
+            for label, own in ((k, v) for one in r.get("rounds") or () for k, v in one.get("steps", {}).items()):
+                if own.get("op") == op:
+                    held = inside.setdefault(label, {**own, "step": f"{r['step']}.{label}", "rows_in": 0, "dropped": 0})
+                    held["rows_in"] += own["rows_in"]
+                    held["dropped"] += own["dropped"]
+            found += inside.values()
+        return found
 
 
 def facts_of(run: Mapping[str, Any], view: View) -> Facts:

@@ -81,10 +81,14 @@ class Run:
         except (ValueError, IndexError) as e:
             msg = f"{self.folder} has no step {step!r} with rows; it has {', '.join(labels)}"
             raise CheckError(msg) from e
-        if self.receipt(chosen) is None:
-            msg = f"step '{chosen['label']}' of {self.folder} is not finished; run the pipeline again to go on"
+        return self.finished(chosen, dropped=dropped)
+
+    def finished(self, step: Mapping[str, Any], *, dropped: bool = False) -> list[Path]:
+        """Return the shards of one of `steps` or `walk`. Raises CheckError where it is not finished."""
+        if self.receipt(step) is None:
+            msg = f"step '{step['label']}' of {self.folder} is not finished; run the pipeline again to go on"
             raise CheckError(msg)
-        return self.shards(chosen, dropped=dropped)
+        return self.shards(step, dropped=dropped)
 
     def shards(self, step: Mapping[str, Any], *, dropped: bool = False, state: bool = False) -> list[Path]:
         """Return the shards of one of `steps` or `walk`, or of the rows it dropped, or of the state of its round."""
@@ -93,9 +97,12 @@ class Run:
 
     def table(self, step: str | int = -1, *, dropped: bool = False) -> Any:
         """Return the rows of a step (default: the last) as a DuckDB relation; nothing is read before it is used."""
+        return self.rows(self.files(step, dropped=dropped))
+
+    def rows(self, files: list[Path]) -> Any:
+        """Return the rows of some shards as a DuckDB relation."""
         import duckdb
 
-        files = self.files(step, dropped=dropped)
         con = duckdb.connect(":memory:")
         return con.sql(f"select * from {table.sql_files(files)}") if files else con.sql("select 1 limit 0")
 

@@ -168,7 +168,7 @@ def _join(inside: Session, planned: Planned, state: Planned, last: Planned, afte
     after.finish({"parts": len(written), "round": numbers}, started)
 
 
-NUMBERS = ("rows_in", "made", "out", "dropped", "reasons", "engines")
+NUMBERS = ("op", "settings", "rows_in", "made", "out", "dropped", "reasons", "engines")
 
 
 def _hold(who: str, numbers: Mapping[str, Any]) -> None:
