@@ -255,7 +255,7 @@ def keep(name: str, result: dict[str, object], packages: list[str]) -> None:
 
 
 def run_ours(path: str, out: str, columns: str = "row_id, cluster_id", **settings: object) -> pa.Table:
-    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of all rows, with action mark's.
+    """Parquet to Parquet through the operator, as the runner calls it; return `columns` of the rows in clusters.
 
     What stays is streamed to Arrow's writer, as in a run; snappy, as the peers' output.
     """

@@ -24,7 +24,8 @@ def cli(tmp_path, monkeypatch, capsys):
     """Run a command beside a finished run; return (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     rows = {"copy": ITEM, "kin": ITEM.replace("36", "37"), "clean": "Find x."}
-    Path("problems.jsonl").write_text("".join(json.dumps({"id": k, "problem": v, "trace": "So."}) + "\n" for k, v in rows.items()))
+    lines = [json.dumps({"id": k, "problem": v, "trace": "So."}) + "\n" for k, v in rows.items()]
+    Path("problems.jsonl").write_text("".join(lines))
     Path("first.jsonl").write_text(json.dumps({"id": "f1", "problem": ITEM}))
     Path("second.jsonl").write_text(
         json.dumps({"id": "s1", "problem": "Who is [bold]there[/bold], and why is he there?"})

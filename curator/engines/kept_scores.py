@@ -80,7 +80,7 @@ class _Keys:
         return kept.score_key(self._engine.identity, *self._given, also, self._what)
 
     def of(self, *, cut: bool) -> bytes:
-        """Return the key; the context is asked for only where it counts: some engines load a configuration to know it."""
+        """Return the key; only a cut text asks for the context: some engines load a configuration to know it."""
         return self._key(self._also | {f"context {self._engine.max_context}"}) if cut else self._whole
 
     def stored(self) -> Mapping[str, Any] | None:

@@ -72,7 +72,8 @@ def decide(plan: Plan, view: View, index: list[str]) -> None:
     names = clusters.picker(lambda: (b.column(0) for b in view.batches(["row_id"])), matcher.inner, outside)
     path = spill.named(str(folder))
     clusters.decide(view.con, matcher, plan.cluster, plan.keep, names, path)
-    view.con.execute(f"create or replace view dedup_rows as from read_parquet({literal(path)}, hive_partitioning = false)")
+    held = f"read_parquet({literal(path)}, hive_partitioning = false)"
+    view.con.execute(f"create or replace view dedup_rows as from {held}")
     view.con.execute("create or replace view dedup_result as from dedup_rows where row_id is not null")
 
 

@@ -133,7 +133,8 @@ def _load(path: Path) -> list[dict[str, Any]]:
         raise InputError(msg)
     try:
         with duckdb.connect() as con:
-            found = con.sql(f"from {readers[path.suffix]}(?, hive_partitioning = false)", params=[str(path)]).to_arrow_table()
+            asked = f"from {readers[path.suffix]}(?, hive_partitioning = false)"
+            found = con.sql(asked, params=[str(path)]).to_arrow_table()
     except duckdb.Error as e:
         msg = f"teachers: cannot read {path}: {' '.join(str(e).split())[:200]}"
         raise InputError(msg) from e
