@@ -19,6 +19,7 @@ from curator.run.laws import Spec
 from curator.run.worker import Job, Staged, perform
 
 ATTEMPTS = 2  # a worker killed for memory may have been the victim of its neighbours; once more, then tell
+CLOSING_S = 5.0  # between the end of a worker's pipe and its own
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -152,8 +153,15 @@ class _Worker:
                     raise message[1] from RuntimeError(message[2])
                 label = message[1]
         except (asyncio.IncompleteReadError, ConnectionError) as e:
-            self.kill()
-            raise Died(label, await self.process.wait()) from e
+            raise Died(label, await self._code()) from e
+
+    async def _code(self) -> int:
+        """Return how a process ended whose pipe has closed. Not killed at once: that asks for its code, and asyncio,
+        which asks later, would be told 255."""
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(self.process.wait(), CLOSING_S)
+        self.kill()  # it closed its pipe and lives on
+        return await self.process.wait()
 
     async def _receive(self) -> Any:
         assert self.process.stdout is not None
