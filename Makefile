@@ -12,7 +12,7 @@ run: .venv/.run  ## the main job on the embedded pocket model: problems in, veri
 	$(BIN)/curator run pipelines/litecot.yaml
 
 test: .venv/.dev  ## all tests that need no GPU and no vLLM
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-vllm: .vllm-venv/.done  ## the tests that need a real vLLM, on its CPU build
 	VLLM_CPU_KVCACHE_SPACE=1 .vllm-venv/bin/python -m pytest -m vllm tests
