@@ -170,7 +170,7 @@ SMALL: dict[str, tuple[list[str], Callable[[Any], None]]] = {
     "grape": (["steps.sample.n=4"], grape),
     "provenance": (["steps.sample.n=4"], provenance),
     "dasd": (["steps.sample.n=4"], dasd),
-    "prismatic": (["steps.read.n=24", "steps.loop.draw.n=6", "steps.loop.rounds=2"], prismatic),
+    "prismatic": (["steps.read.n=90", "steps.loop.draw.n=8", "steps.loop.rounds=2"], prismatic),
     "promptcot-em": (["steps.read.n=4", "steps.generate-2.n=2", TRAIN], promptcot_em),
     "saturn": (["steps.construct.n=1", "steps.generate.n=2"], saturn),
     "s1k": (["steps.sample.n=20", "steps.select-3.n=3"], s1k),
