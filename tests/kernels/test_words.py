@@ -16,10 +16,23 @@ from curator.kernels import words as kernel
 MASK = (1 << 64) - 1
 
 
-def finish(h: int) -> int:
-    h ^= h >> 32
-    h = h * 0xD6E8FEB86659FD93 & MASK
-    return (h ^ h >> 32) or 1
+def mix(h: int) -> int:
+    h = (h ^ h >> 33) * 0xFF51AFD7ED558CCD & MASK
+    h = (h ^ h >> 33) * 0xC4CEB9FE1A85EC53 & MASK
+    return (h ^ h >> 33) or 1
+
+
+def hash_of(word: str) -> int:
+    """The hash of a folded word, by `kernels.hashes`."""
+    out = b""
+    for c in word:
+        point = ord(c)
+        high = bytes([point & 127 | 128, point >> 7 & 127 | 128, point >> 14 | 128])
+        out += high if point > 127 else b"\x7f" if c == "_" else bytes([point])
+    h = 0xCBF29CE484222325
+    for k in range(0, len(out), 8):
+        h = mix(h ^ int.from_bytes(out[k : k + 8], "little"))
+    return h
 
 
 def folded(word: str, folding: str) -> str:
@@ -32,12 +45,9 @@ def oracle(text: str, folding: str = "lower") -> list[tuple[int, int, int]]:
     """(hash, first byte, byte after) of each word, by Python's own rule."""
     found, here, done = [], 0, 0
     for m in re.finditer(r"\w+", text):
-        h = 0xCBF29CE484222325
-        for c in folded(m[0], folding):
-            h = (h ^ ord(c)) * 0x100000001B3 & MASK
         start = here + len(text[done : m.start()].encode())
         here, done = start + len(m[0].encode()), m.end()
-        found.append((finish(h), start, here))
+        found.append((hash_of(folded(m[0], folding)), start, here))
     return found
 
 

@@ -1,0 +1,74 @@
+"""Sixty-four bytes of text at a time: which of them are of words, as the bits of one integer.
+
+Numba has no vectors of its own, so these few instructions are given to LLVM directly; it makes of them what the machine
+has (AVX-512, AVX2, NEON). Indices are uint64, and nothing is checked: the caller sees to it that the bytes are there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+BLOCK = 64
+
+_I8, _I64 = ir.IntType(8), ir.IntType(64)
+_VECTOR = ir.VectorType(_I8, BLOCK)
+
+
+def _read(context: Any, b: Any, signature: Any, args: Any, kind: Any) -> Any:
+    """Load a `kind` from `array[at:]`, wherever that lies."""
+    array = context.make_array(signature.args[0])(context, b, args[0])
+    value = b.load(b.bitcast(b.gep(array.data, [args[1]]), kind.as_pointer()))
+    value.align = 1
+    return value
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def word_bits(_typing: Any, data: Any, at: Any) -> Any:
+    """Return uint64: bit k tells whether `data[at + k]`, k < 64, is one of `[A-Za-z0-9_]` or above 127."""
+
+    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        def all_of(value: int) -> Any:
+            return ir.Constant(_VECTOR, [value] * BLOCK)
+
+        block = _read(context, b, signature, args, _VECTOR)
+        letter = b.icmp_unsigned("<", b.sub(b.or_(block, all_of(0x20)), all_of(ord("a"))), all_of(26))
+        digit = b.icmp_unsigned("<", b.sub(block, all_of(ord("0"))), all_of(10))
+        other = b.or_(b.icmp_unsigned("==", block, all_of(ord("_"))), b.icmp_signed("<", block, all_of(0)))
+        return b.bitcast(b.or_(b.or_(letter, digit), other), _I64)
+
+    return types.uint64(data, at), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def eight_bytes(_typing: Any, data: Any, at: Any) -> Any:
+    """Return uint64: `data[at:at + 8]`, the first byte lowest."""
+
+    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _read(context, b, signature, args, _I64)
+
+    return types.uint64(data, at), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest(_typing: Any, bits: Any) -> Any:
+    """Return uint64: the place of the lowest bit that is set; 64 where none is."""
+
+    def generate(_context: Any, b: Any, _signature: Any, args: Any) -> Any:
+        return b.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def how_many(_typing: Any, bits: Any) -> Any:
+    """Return uint64: the number of bits that are set."""
+
+    def generate(_context: Any, b: Any, _signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_I64, [_I64])
+        return b.call(cgutils.get_or_insert_function(b.module, kind, "llvm.ctpop.i64"), args)
+
+    return types.uint64(types.uint64), generate

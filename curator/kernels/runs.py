@@ -1,0 +1,100 @@
+"""Runs of word bytes in text: where they begin and end, and their hashes, where they are plain ASCII.
+
+A branch that a machine cannot foresee costs more than a word, so nothing here branches on a byte but for words longer
+than eight. Each function is one short loop over some kilobytes; what they hand on stays in the first-level cache. The
+data must hold at least `blocks.BLOCK` bytes: what is read at its end is then read from farther before, and shifted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curator.kernels.blocks import BLOCK, eight_bytes, how_many, lowest, word_bits
+from curator.kernels.hashes import START, add, folded
+from curator.kernels.jit import part
+
+CHUNK = 2048  # bytes of text at once
+SPARE = 8  # edges that may be written beyond the last
+TOP = np.uint64(0x8080808080808080)
+
+
+@part
+def find_edges(
+    data: Any, here: Any, last: Any, inside: Any, edges: Any, found: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write where runs of word bytes begin and end in `data[here:last]`, in turns, to `edges[found:]`.
+
+    Eight are written at a time, whether there are so many or not: whether there are more than eight is easier to
+    foresee than how many there are.
+
+    Args:
+        data: uint8[bytes].
+        here: the first byte.
+        last: the byte after the last: at most `CHUNK` on, and a multiple of 64 where a run that reaches it may go on.
+        inside: 1 where the byte before `here` belongs to a run, else 0.
+        edges: uint64[CHUNK + SPARE + 1], written.
+        found: edges that are there, 0 or 1.
+
+    Returns:
+        (1 if a run goes on at `last`, else 0; edges that are there by now)
+    """
+    one, eight, block = np.uint64(1), np.uint64(8), np.uint64(BLOCK)
+    limit = np.uint64(data.size) - block
+    while here < last:
+        at = min(here, limit)
+        bits = word_bits(data, at) >> (here - at)
+        if last - here < block:
+            bits &= (one << (last - here)) - one
+        changes = bits ^ (bits << one | inside)
+        inside = bits >> np.uint64(63)
+        then = found + how_many(changes)
+        while changes != 0:
+            for k in range(eight):
+                edges[found + k] = here + lowest(changes)
+                changes &= changes - one
+            found += eight
+        found = then
+        here += block
+    return inside, found
+
+
+@part
+def hash_runs(data: Any, edges: Any, runs: Any, found: Any, long: Any) -> Any:  # pragma: no cover - compiled
+    """Write the hash of each run to `found`, 0 where it is not plain ASCII. Return the number of those.
+
+    Args:
+        data: uint8[bytes].
+        edges: uint64, first byte of each run and the byte after it.
+        runs: their number.
+        found: uint64[runs], written.
+        long: uint64[runs], written: to work with.
+    """
+    one, two, eight = np.uint64(1), np.uint64(2), np.uint64(8)
+    limit = np.uint64(data.size) - eight
+    longer, other = np.uint64(0), np.uint64(0)
+    for k in range(runs):
+        start = edges[two * k]
+        size, at = edges[two * k + one] - start, min(start, limit)
+        eight_of = eight_bytes(data, at) >> (eight * (start - at))
+        found[k] = eight_of & ~np.uint64(0) >> (np.uint64(64) - eight * min(size, eight))
+        long[longer] = k
+        longer += np.uint64(size > eight)
+    for k in range(runs):
+        h = found[k]
+        plain = h & TOP == 0
+        other += np.uint64(not plain)
+        found[k] = add(START, folded(h)) if plain else np.uint64(0)
+    for j in range(longer):
+        k = long[j]
+        h, at, stop = found[k], edges[two * k] + eight, edges[two * k + one]
+        while at < stop and h != 0:
+            size, near = min(stop - at, eight), min(at, limit)
+            eight_of = eight_bytes(data, near) >> (eight * (at - near))
+            eight_of &= ~np.uint64(0) >> (np.uint64(64) - eight * size)
+            h = np.uint64(0) if eight_of & TOP else add(h, folded(eight_of))
+            other += np.uint64(h == 0)
+            at += eight
+        found[k] = h
+    return other
