@@ -1,7 +1,8 @@
 """Sixty-four bytes of text at a time: which of them are of words, as the bits of one integer.
 
 Numba has no vectors of its own, so these few instructions are given to LLVM directly; it makes of them what the machine
-has (AVX-512, AVX2, NEON). Indices are uint64, and nothing is checked: the caller sees to it that the bytes are there.
+has (AVX-512, AVX2, NEON). They and what is built on them take pointers: arrays would be counted as references at every
+call, which costs as much as some words. Nothing is checked: the caller sees to it that the bytes are there.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _VECTOR = ir.VectorType(_I8, BLOCK)
 
 
-def _read(context: Any, b: Any, signature: Any, args: Any, kind: Any) -> Any:
-    """Load a `kind` from `array[at:]`, wherever that lies."""
-    array = context.make_array(signature.args[0])(context, b, args[0])
-    value = b.load(b.bitcast(b.gep(array.data, [args[1]]), kind.as_pointer()))
+@intrinsic  # type: ignore[untyped-decorator]
+def pointer(_typing: Any, array: Any) -> Any:
+    """Return a pointer to the values of an array, to be indexed like it; the array must be kept."""
+
+    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(signature.args[0])(context, b, args[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+def _read(b: Any, args: Any, kind: Any) -> Any:
+    """Load a `kind` from `data[at:]`, wherever that lies."""
+    data, at = args
+    value = b.load(b.bitcast(b.gep(data, [at]), kind.as_pointer()))
     value.align = 1
     return value
 
@@ -30,27 +41,27 @@ def _read(context: Any, b: Any, signature: Any, args: Any, kind: Any) -> Any:
 def word_bits(_typing: Any, data: Any, at: Any) -> Any:
     """Return uint64: bit k tells whether `data[at + k]`, k < 64, is one of `[A-Za-z0-9_]` or above 127."""
 
-    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+    def generate(_context: Any, b: Any, _signature: Any, args: Any) -> Any:
         def all_of(value: int) -> Any:
             return ir.Constant(_VECTOR, [value] * BLOCK)
 
-        block = _read(context, b, signature, args, _VECTOR)
+        block = _read(b, args, _VECTOR)
         letter = b.icmp_unsigned("<", b.sub(b.or_(block, all_of(0x20)), all_of(ord("a"))), all_of(26))
         digit = b.icmp_unsigned("<", b.sub(block, all_of(ord("0"))), all_of(10))
         other = b.or_(b.icmp_unsigned("==", block, all_of(ord("_"))), b.icmp_signed("<", block, all_of(0)))
         return b.bitcast(b.or_(b.or_(letter, digit), other), _I64)
 
-    return types.uint64(data, at), generate
+    return types.uint64(data, types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def eight_bytes(_typing: Any, data: Any, at: Any) -> Any:
     """Return uint64: `data[at:at + 8]`, the first byte lowest."""
 
-    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _read(context, b, signature, args, _I64)
+    def generate(_context: Any, b: Any, _signature: Any, args: Any) -> Any:
+        return _read(b, args, _I64)
 
-    return types.uint64(data, at), generate
+    return types.uint64(data, types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -22,7 +22,7 @@ TOP = np.uint64(0x8080808080808080)
 
 @part
 def find_edges(
-    data: Any, here: Any, last: Any, inside: Any, edges: Any, found: Any
+    data: Any, size: Any, here: Any, last: Any, inside: Any, edges: Any, found: Any
 ) -> Any:  # pragma: no cover - compiled
     """Write where runs of word bytes begin and end in `data[here:last]`, in turns, to `edges[found:]`.
 
@@ -30,18 +30,19 @@ def find_edges(
     foresee than how many there are.
 
     Args:
-        data: uint8[bytes].
+        data: pointer to uint8[size].
+        size: see `data`.
         here: the first byte.
         last: the byte after the last: at most `CHUNK` on, and a multiple of 64 where a run that reaches it may go on.
         inside: 1 where the byte before `here` belongs to a run, else 0.
-        edges: uint64[CHUNK + SPARE + 1], written.
+        edges: pointer to uint64[CHUNK + SPARE + 1], written.
         found: edges that are there, 0 or 1.
 
     Returns:
         (1 if a run goes on at `last`, else 0; edges that are there by now)
     """
     one, eight, block = np.uint64(1), np.uint64(8), np.uint64(BLOCK)
-    limit = np.uint64(data.size) - block
+    limit = size - block
     while here < last:
         at = min(here, limit)
         bits = word_bits(data, at) >> (here - at)
@@ -61,26 +62,34 @@ def find_edges(
 
 
 @part
-def hash_runs(data: Any, edges: Any, runs: Any, found: Any, long: Any) -> Any:  # pragma: no cover - compiled
+def _first_bytes(data: Any, start: Any, length: Any, limit: Any) -> Any:  # pragma: no cover - compiled
+    """Return the first eight bytes of a run as an integer, filled up with zeros; at `limit` begin the last that exist."""
+    eight, at = np.uint64(8), min(start, limit)
+    found = eight_bytes(data, at) >> (eight * (start - at))
+    return found & ~np.uint64(0) >> (np.uint64(64) - eight * min(length, eight))
+
+
+@part
+def hash_runs(data: Any, size: Any, edges: Any, runs: Any, found: Any, long: Any) -> Any:  # pragma: no cover - compiled
     """Write the hash of each run to `found`, 0 where it is not plain ASCII. Return the number of those.
 
     Args:
-        data: uint8[bytes].
-        edges: uint64, first byte of each run and the byte after it.
+        data: pointer to uint8[size].
+        size: see `data`.
+        edges: pointer to uint64, first byte of each run and the byte after it.
         runs: their number.
-        found: uint64[runs], written.
-        long: uint64[runs], written: to work with.
+        found: pointer to uint64[runs], written.
+        long: pointer to uint64[runs], written: to work with.
     """
     one, two, eight = np.uint64(1), np.uint64(2), np.uint64(8)
-    limit = np.uint64(data.size) - eight
+    limit = size - eight
     longer, other = np.uint64(0), np.uint64(0)
     for k in range(runs):
         start = edges[two * k]
-        size, at = edges[two * k + one] - start, min(start, limit)
-        eight_of = eight_bytes(data, at) >> (eight * (start - at))
-        found[k] = eight_of & ~np.uint64(0) >> (np.uint64(64) - eight * min(size, eight))
+        length = edges[two * k + one] - start
+        found[k] = _first_bytes(data, start, length, limit)
         long[longer] = k
-        longer += np.uint64(size > eight)
+        longer += np.uint64(length > eight)
     for k in range(runs):
         h = found[k]
         plain = h & TOP == 0
@@ -90,10 +99,8 @@ def hash_runs(data: Any, edges: Any, runs: Any, found: Any, long: Any) -> Any:  
         k = long[j]
         h, at, stop = found[k], edges[two * k] + eight, edges[two * k + one]
         while at < stop and h != 0:
-            size, near = min(stop - at, eight), min(at, limit)
-            eight_of = eight_bytes(data, near) >> (eight * (at - near))
-            eight_of &= ~np.uint64(0) >> (np.uint64(64) - eight * size)
-            h = np.uint64(0) if eight_of & TOP else add(h, folded(eight_of))
+            more = _first_bytes(data, at, stop - at, limit)
+            h = np.uint64(0) if more & TOP else add(h, folded(more))
             other += np.uint64(h == 0)
             at += eight
         found[k] = h

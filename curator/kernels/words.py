@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curator.kernels.blocks import BLOCK
+from curator.kernels.blocks import BLOCK, pointer
 from curator.kernels.commands import NO_COMMANDS, Commands
 from curator.kernels.hashes import START, add, take
 from curator.kernels.jit import kernel, part
@@ -140,8 +140,12 @@ def find_words(
     Returns:
         The number of words.
     """
-    edges, some = np.empty(CHUNK + SPARE + 1, np.uint64), np.empty((2, CHUNK // 2 + 1), np.uint64)
-    found, long = some
+    room = np.empty(CHUNK + SPARE + 1, np.uint64), np.empty(CHUNK // 2 + 1, np.uint64), np.empty(CHUNK // 2 + 1, np.uint64)
+    edges, found, long = pointer(room[0]), pointer(room[1]), pointer(room[2])
+    text, size = pointer(data), np.uint64(data.size)
+    folding = pointer(ascii), pointer(fold), pointer(more), pointer(bounds)
+    swap = pointer(names), pointer(puts), np.uint64(names.size)
+    out = pointer(hashes), pointer(starts), pointer(stops), starts.size > 0
     one, count = np.uint64(1), np.uint64(0)
     ends[0] = 0
     for row in range(offsets.size - 1):
@@ -149,19 +153,16 @@ def find_words(
         here, inside, number = first, np.uint64(0), np.uint64(0)
         while here < last:
             until = min(here + np.uint64(CHUNK), last)
-            inside, number = find_edges(data, here, until, inside, edges, number)
+            inside, number = find_edges(text, size, here, until, inside, edges, number)
             if until == last and inside:
                 edges[number] = last
                 number += one
             runs = number >> one
-            if hash_runs(data, edges, runs, found, long) or names.size or starts.size:
-                count = _with_others(
-                    data, first, edges, found, runs, ascii, fold, more, bounds, names, puts, hashes, count, starts,
-                    stops,
-                )  # fmt: skip
+            if hash_runs(text, size, edges, runs, found, long) or names.size or starts.size:
+                count = _with_others(text, first, edges, found, runs, folding, swap, out, count)
             else:
                 for k in range(runs):
-                    hashes[count + k] = found[k]
+                    out[0][count + k] = found[k]
                 count += runs
             number &= one
             if number:  # a run goes on
@@ -171,51 +172,51 @@ def find_words(
     return np.int64(count)
 
 
-@part(forceinline=True)
+@part
 def _with_others(
-    data: Any, first: Any, edges: Any, found: Any, runs: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any,
-    puts: Any, hashes: Any, count: Any, starts: Any, stops: Any,
-) -> Any:  # fmt: skip  # pragma: no cover - compiled
+    data: Any, first: Any, edges: Any, found: Any, runs: Any, folding: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
     """Write the words of runs, some of which are not plain, have places, or follow a backslash.
 
     `first` is where their row begins. Return the number of words by now.
     """
+    two, one = np.uint64(2), np.uint64(1)
     for k in range(runs):
-        start, stop, h = edges[np.uint64(2) * k], edges[np.uint64(2) * k + np.uint64(1)], found[k]
-        if h == 0:
-            count = _any(
-                data, first, start, stop, ascii, fold, more, bounds, names, puts, hashes, count, starts, stops
-            )  # fmt: skip
-            continue
-        if names.size and start > first and data[start - np.uint64(1)] == 92:
-            h = _swapped(h, names, puts)
-        hashes[count] = h
-        if starts.size:
-            starts[count], stops[count] = start - first, stop - first
-        count += np.uint64(h != 0)
+        if found[k] != 0:
+            count = _put(found[k], data, first, edges[two * k], edges[two * k + one], swap, out, count)
+        else:
+            count = _any(data, first, edges[two * k], edges[two * k + one], folding, swap, out, count)
     return count
 
 
 @part
-def _swapped(h: Any, names: Any, puts: Any) -> Any:  # pragma: no cover - compiled
-    """Return what `Commands` puts in the place of a word that follows a backslash."""
-    last = np.uint64(names.size - 1)
-    slot = h & last
-    while names[slot] != 0 and names[slot] != h:
-        slot = (slot + np.uint64(1)) & last
-    return puts[slot] if names[slot] == h else h
-
-
-@part(forceinline=True)
-def _any(
-    data: Any, first: Any, i: Any, last: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any,
-    hashes: Any, count: Any, starts: Any, stops: Any,
-) -> Any:  # fmt: skip  # pragma: no cover - compiled
-    """Words of `data[i:last]`, of any script, character by character; see `_hash_runs`."""
+def _put(
+    h: Any, data: Any, first: Any, start: Any, stop: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write one word, or what `Commands` puts in its place where it follows a backslash."""
+    names, puts, size = swap
+    hashes, starts, stops, places = out
     one = np.uint64(1)
+    if size and start > first and data[start - one] == 92:
+        slot = h & (size - one)
+        while names[slot] != 0 and names[slot] != h:
+            slot = (slot + one) & (size - one)
+        h = puts[slot] if names[slot] == h else h
+    hashes[count] = h
+    if places:
+        starts[count], stops[count] = np.int64(start - first), np.int64(stop - first)
+    return count + np.uint64(h != 0)
+
+
+@part
+def _any(
+    data: Any, first: Any, i: Any, last: Any, folding: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write the words of `data[i:last]`, of any script, character by character."""
+    ascii, fold, more, bounds = folding
     while i < last:
         begin = i
-        h, chunk, filled = START, np.uint64(0), np.uint64(0)
+        h, chunk, filled, width = START, np.uint64(0), np.uint64(0), np.int64(1)
         while i < last:
             point, width = np.int64(data[i]), np.int64(1)
             if point < 128:
@@ -231,16 +232,10 @@ def _any(
             else:
                 for k in range(bounds[-put - 1], bounds[-put]):
                     h, chunk, filled = take(np.int64(more[k]), h, chunk, filled)
-        if i == begin:  # no word character
+        if i > begin:
+            count = _put(add(h, chunk) if filled else h, data, first, begin, i, swap, out, count)
+        else:
             i += np.uint64(width)
-            continue
-        h = add(h, chunk) if filled else h
-        if names.size and begin > first and data[begin - one] == 92:
-            h = _swapped(h, names, puts)
-        hashes[count] = h
-        if starts.size:
-            starts[count], stops[count] = begin - first, i - first
-        count += np.uint64(h != 0)
     return count
 
 
