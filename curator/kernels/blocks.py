@@ -21,7 +21,10 @@ _VECTOR = ir.VectorType(_I8, BLOCK)
 
 @intrinsic  # type: ignore[untyped-decorator]
 def pointer(_typing: Any, array: Any) -> Any:
-    """Return a pointer to the values of an array, to be indexed like it; the array must be kept."""
+    """Return a pointer to the values of an array, to be indexed like it.
+
+    Only of arguments of a kernel, which its caller holds: numba frees an array of its own after the last use it sees.
+    """
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[0])(context, b, args[0]).data

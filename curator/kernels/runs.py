@@ -16,7 +16,7 @@ from curator.kernels.hashes import START, add, folded
 from curator.kernels.jit import part
 
 CHUNK = 2048  # bytes of text at once
-SPARE = 8  # edges that may be written beyond the last
+ROOM = CHUNK + 10  # edges of a chunk: one carried on, one at the end of the row, and up to 8 written beyond the last
 TOP = np.uint64(0x8080808080808080)
 
 
@@ -35,7 +35,7 @@ def find_edges(
         here: the first byte.
         last: the byte after the last: at most `CHUNK` on, and a multiple of 64 where a run that reaches it may go on.
         inside: 1 where the byte before `here` belongs to a run, else 0.
-        edges: pointer to uint64[CHUNK + SPARE + 1], written.
+        edges: pointer to uint64[ROOM], written.
         found: edges that are there, 0 or 1.
 
     Returns:
@@ -63,7 +63,7 @@ def find_edges(
 
 @part
 def _first_bytes(data: Any, start: Any, length: Any, limit: Any) -> Any:  # pragma: no cover - compiled
-    """Return the first eight bytes of a run as an integer, filled up with zeros; at `limit` begin the last that exist."""
+    """Return the first eight bytes of a run as an integer, filled up with zeros. At `limit` begin the last there are."""
     eight, at = np.uint64(8), min(start, limit)
     found = eight_bytes(data, at) >> (eight * (start - at))
     return found & ~np.uint64(0) >> (np.uint64(64) - eight * min(length, eight))
@@ -71,7 +71,7 @@ def _first_bytes(data: Any, start: Any, length: Any, limit: Any) -> Any:  # prag
 
 @part
 def hash_runs(data: Any, size: Any, edges: Any, runs: Any, found: Any, long: Any) -> Any:  # pragma: no cover - compiled
-    """Write the hash of each run to `found`, 0 where it is not plain ASCII. Return the number of those.
+    """Write the hash of each run to `found`, 0 where it is not plain ASCII. Return how many are not.
 
     Args:
         data: pointer to uint8[size].
@@ -84,10 +84,14 @@ def hash_runs(data: Any, size: Any, edges: Any, runs: Any, found: Any, long: Any
     one, two, eight = np.uint64(1), np.uint64(2), np.uint64(8)
     limit = size - eight
     longer, other = np.uint64(0), np.uint64(0)
+    free = runs > 0 and edges[two * runs - two] <= limit  # then LLVM makes a loop without the minimum
     for k in range(runs):
         start = edges[two * k]
         length = edges[two * k + one] - start
-        found[k] = _first_bytes(data, start, length, limit)
+        if free:
+            found[k] = eight_bytes(data, start) & ~np.uint64(0) >> (np.uint64(64) - eight * min(length, eight))
+        else:
+            found[k] = _first_bytes(data, start, length, limit)
         long[longer] = k
         longer += np.uint64(length > eight)
     for k in range(runs):

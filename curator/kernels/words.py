@@ -25,7 +25,7 @@ from curator.kernels.blocks import BLOCK, pointer
 from curator.kernels.commands import NO_COMMANDS, Commands
 from curator.kernels.hashes import START, add, take
 from curator.kernels.jit import kernel, part
-from curator.kernels.runs import CHUNK, SPARE, find_edges, hash_runs
+from curator.kernels.runs import CHUNK, ROOM, find_edges, hash_runs
 
 Folding = Literal["lower", "nfkc"]
 
@@ -114,7 +114,7 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
 @kernel
 def find_words(
     data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
-    ends: Any, starts: Any, stops: Any,
+    ends: Any, starts: Any, stops: Any, room: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Hash every word of every row.
 
@@ -136,11 +136,11 @@ def find_words(
         ends: int64[rows + 1], written: where each row's words start in `hashes`.
         starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
         stops: int64 as `starts`: the byte after the word.
+        room: uint64[3, ROOM], to work with.
 
     Returns:
         The number of words.
     """
-    room = np.empty(CHUNK + SPARE + 1, np.uint64), np.empty(CHUNK // 2 + 1, np.uint64), np.empty(CHUNK // 2 + 1, np.uint64)
     edges, found, long = pointer(room[0]), pointer(room[1]), pointer(room[2])
     text, size = pointer(data), np.uint64(data.size)
     folding = pointer(ascii), pointer(fold), pointer(more), pointer(bounds)
@@ -292,6 +292,6 @@ def words(
     rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
     hashes, ends = np.empty((size + rows) // 2 + 2, np.uint64), np.empty(rows + 1, np.int64)
     starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
-    tables_ = tables_for(data, offsets, folding)
-    count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops)
+    tables_, room = tables_for(data, offsets, folding), np.empty((3, ROOM), np.uint64)
+    count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops, room)
     return Words(hashes[:count], ends, starts[:count], stops[:count])
