@@ -444,7 +444,9 @@ def test_an_index_of_words_hashed_otherwise_is_refused(tmp_path, held):
     made |= {"words_hashed": held} if held else {}
     at = table_.schema.get_field_index("dedup_settings")
     pq.write_table(table_.set_column(at, "dedup_settings", [[json.dumps(made)]]), path)
-    with pytest.raises(InputError, match=r"old\.parquet was built by another version of dedup, which hashes words otherwise; build") as e:  # noqa: E501
+    with pytest.raises(
+        InputError, match=r"old\.parquet was built by another version of dedup, which hashes words otherwise; build"
+    ) as e:  # noqa: E501
         step(dedup(method="minhash", against=path), table([BASE]))
     assert "\n" not in str(e.value)
 
