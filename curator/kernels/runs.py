@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curator.kernels.blocks import BLOCK, eight_bytes, how_many, lowest, word_bits
+from curator.kernels.blocks import BLOCK, PACKS, eight_bytes, how_many, lowest, pack_places, word_bits
 from curator.kernels.hashes import START, add, folded
 from curator.kernels.jit import part
 
@@ -21,19 +21,27 @@ TOP = np.uint64(0x8080808080808080)
 
 
 @part
+def write_places(bits: Any, here: Any, out: Any, at: Any) -> Any:  # pragma: no cover - compiled
+    """Do what `pack_places` does. Eight are written at a time: whether there are more is easier to foresee than how many."""  # noqa: E501
+    eight = np.uint64(8)
+    while bits != 0:
+        for k in range(eight):
+            out[at + k] = here + lowest(bits)
+            bits &= bits - np.uint64(1)
+        at += eight
+
+
+@part
 def find_edges(
     data: Any, size: Any, here: Any, last: Any, inside: Any, edges: Any, found: Any
 ) -> Any:  # pragma: no cover - compiled
     """Write where runs of word bytes begin and end in `data[here:last]`, in turns, to `edges[found:]`.
 
-    Eight are written at a time, whether there are so many or not: whether there are more than eight is easier to
-    foresee than how many there are.
-
     Args:
         data: pointer to uint8[size].
         size: see `data`.
         here: the first byte.
-        last: the byte after the last: at most `CHUNK` on, and a multiple of 64 where a run that reaches it may go on.
+        last: the byte after the last: at most `CHUNK` on, and a multiple of 64 on where a run that reaches it may go on.
         inside: 1 where the byte before `here` belongs to a run, else 0.
         edges: pointer to uint64[ROOM], written.
         found: edges that are there, 0 or 1.
@@ -41,7 +49,7 @@ def find_edges(
     Returns:
         (1 if a run goes on at `last`, else 0; edges that are there by now)
     """
-    one, eight, block = np.uint64(1), np.uint64(8), np.uint64(BLOCK)
+    one, block = np.uint64(1), np.uint64(BLOCK)
     limit = size - block
     while here < last:
         at = min(here, limit)
@@ -50,20 +58,18 @@ def find_edges(
             bits &= (one << (last - here)) - one
         changes = bits ^ (bits << one | inside)
         inside = bits >> np.uint64(63)
-        then = found + how_many(changes)
-        while changes != 0:
-            for k in range(eight):
-                edges[found + k] = here + lowest(changes)
-                changes &= changes - one
-            found += eight
-        found = then
+        if PACKS:
+            pack_places(changes, here, edges, found)
+        else:
+            write_places(changes, here, edges, found)
+        found += how_many(changes)
         here += block
     return inside, found
 
 
 @part
 def _first_bytes(data: Any, start: Any, length: Any, limit: Any) -> Any:  # pragma: no cover - compiled
-    """Return the first eight bytes of a run as an integer, filled up with zeros. At `limit` begin the last there are."""
+    """Return the first eight bytes of a run as an integer, filled up with zeros; at `limit` begin the last."""
     eight, at = np.uint64(8), min(start, limit)
     found = eight_bytes(data, at) >> (eight * (start - at))
     return found & ~np.uint64(0) >> (np.uint64(64) - eight * min(length, eight))

@@ -8,12 +8,14 @@ import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from curator.kernels import blocks, runs
 from curator.kernels import words as kernel
 from curator.kernels.commands import commands
 from curator.words import HASHED
@@ -147,6 +149,25 @@ def test_what_follows_a_backslash_is_swapped(rows, places):
             assert list(zip(found.starts[a:b].tolist(), found.stops[a:b].tolist(), strict=True)) == [
                 t[1:] for t in told
             ]
+
+
+@numba.njit
+def both_ways(bits, here, out):
+    blocks.pack_places(bits, here, blocks.pointer(out[0]), np.uint64(1))
+    runs.write_places(bits, here, blocks.pointer(out[1]), np.uint64(1))
+
+
+@given(st.integers(0, MASK), st.integers(0, MASK), st.integers(0, 1 << 40))
+@example(MASK, MASK, 0)
+@example(1 << 63, MASK, 7)
+def test_places_of_bits_are_written_alike_on_every_machine(some, others, here):
+    """Machines pack them, or take one after another; a machine's own tests would see one way only."""
+    for bits in (some, some & others):
+        out = np.zeros((2, 66), np.uint64)
+        both_ways(np.uint64(bits), np.uint64(here), out)
+        places = [here + k for k in range(64) if bits >> k & 1]
+        assert out[:, 1 : 1 + len(places)].tolist() == [places, places]
+        assert out[:, 0].tolist() == [0, 0]
 
 
 def test_threads_do_not_meet():
