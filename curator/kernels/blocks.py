@@ -33,7 +33,7 @@ def pointer(_typing: Any, array: Any) -> Any:
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
         return context.make_array(signature.args[0])(context, b, args[0]).data
 
-    return types.CPointer(array.dtype)(array), generate
+    return types.CPointer(array.dtype)(array), generate  # type: ignore[attr-defined]
 
 
 def _read(b: Any, args: Any, kind: Any) -> Any:

@@ -41,7 +41,7 @@ def find_edges(
         data: pointer to uint8[size].
         size: see `data`.
         here: the first byte.
-        last: the byte after the last: at most `CHUNK` on, and a multiple of 64 on where a run that reaches it may go on.
+        last: the byte after the last: at most `CHUNK` on, and a multiple of 64 where a run may go on there.
         inside: 1 where the byte before `here` belongs to a run, else 0.
         edges: pointer to uint64[ROOM], written.
         found: edges that are there, 0 or 1.
