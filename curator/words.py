@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+HASHED = 2  # version of the hashes of `kernels.hashes`: what was kept of words under another cannot be compared
+
 _WORD = re.compile(r"\w+")
 _NOT_WORD = re.compile(r"\W")
 _OPERATORS = re.compile(r"[+\-*/^=<>!%|−×÷·≤≥≠√±]|\w+")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from curator.kernels.ascii import finish
 from curator.kernels.figures import SPACE, classes
+from curator.kernels.hashes import finish
 from curator.kernels.jit import kernel
 from curator.kernels.words import Words, decode, no_tables, tables
 

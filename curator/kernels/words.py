@@ -21,9 +21,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from curator.kernels.ascii import PRIME, START, finish, plain_words
+from curator.kernels.blocks import BLOCK, pointer
 from curator.kernels.commands import NO_COMMANDS, Commands
+from curator.kernels.hashes import START, add, take
 from curator.kernels.jit import kernel, part
+from curator.kernels.runs import CHUNK, ROOM, find_edges, hash_runs
 
 Folding = Literal["lower", "nfkc"]
 
@@ -112,12 +114,17 @@ def decode(data: Any, i: Any, stop: Any) -> Any:  # pragma: no cover - compiled
 @kernel
 def find_words(
     data: Any, offsets: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any,
-    ends: Any, starts: Any, stops: Any,
+    ends: Any, starts: Any, stops: Any, room: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover - compiled
     """Hash every word of every row.
 
+    A row is read in two passes over a few kilobytes: where runs of word bytes begin and end, then their hashes. A
+    branch that a machine cannot foresee costs more than a word, so the first pass has none that depends on a byte, and
+    the second asks little more than whether a word is longer than eight. Bytes above 127 count as word bytes at first;
+    the few runs that hold one are read again, character by character.
+
     Args:
-        data: uint8[bytes], UTF-8, the rows one after another.
+        data: uint8[64 bytes and more], UTF-8, the rows one after another.
         offsets: int64[rows + 1], where each row starts in `data`.
         ascii: uint8[128], `ASCII`: 0 = no word character, else its lower case.
         fold: int32[0x110000], see `Tables`.
@@ -129,78 +136,105 @@ def find_words(
         ends: int64[rows + 1], written: where each row's words start in `hashes`.
         starts: int64 as `hashes`, written: first byte of the word in its row; or of size 0, then not written.
         stops: int64 as `starts`: the byte after the word.
+        room: uint64[3, ROOM], to work with.
 
     Returns:
         The number of words.
     """
-    count = np.int64(0)
+    edges, found, long = pointer(room[0]), pointer(room[1]), pointer(room[2])
+    text, size = pointer(data), np.uint64(data.size)
+    folding = pointer(ascii), pointer(fold), pointer(more), pointer(bounds)
+    swap = pointer(names), pointer(puts), np.uint64(names.size)
+    out = pointer(hashes), pointer(starts), pointer(stops), starts.size > 0
+    one, count = np.uint64(1), np.uint64(0)
     ends[0] = 0
     for row in range(offsets.size - 1):
-        first, last = np.int64(offsets[row]), np.int64(offsets[row + 1])
-        high, slash = np.uint8(0), np.uint8(0)
-        for i in range(first, last):
-            high |= data[i]
-            slash |= np.uint8(data[i] == 92)
-        if high < 128 and starts.size == 0 and not (slash and names.size):
-            count = plain_words(data[first:last], ascii, hashes, count)
-        else:
-            count = _any(data[first:last], ascii, fold, more, bounds, names, puts, hashes, count, starts, stops)
+        first, last = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        here, inside, number = first, np.uint64(0), np.uint64(0)
+        while here < last:
+            until = min(here + np.uint64(CHUNK), last)
+            inside, number = find_edges(text, size, here, until, inside, edges, number)
+            if until == last and inside:
+                edges[number] = last
+                number += one
+            runs = number >> one
+            if hash_runs(text, size, edges, runs, found, long) or names.size or starts.size:
+                count = _with_others(text, first, edges, found, runs, folding, swap, out, count)
+            else:
+                for k in range(runs):
+                    out[0][count + k] = found[k]
+                count += runs
+            number &= one
+            if number:  # a run goes on
+                edges[0] = edges[np.uint64(2) * runs]
+            here = until
         ends[row + 1] = count
+    return np.int64(count)
+
+
+@part
+def _with_others(
+    data: Any, first: Any, edges: Any, found: Any, runs: Any, folding: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write the words of runs, some of which are not plain, have places, or follow a backslash.
+
+    `first` is where their row begins. Return the number of words by now.
+    """
+    two, one = np.uint64(2), np.uint64(1)
+    for k in range(runs):
+        if found[k] != 0:
+            count = _put(found[k], data, first, edges[two * k], edges[two * k + one], swap, out, count)
+        else:
+            count = _any(data, first, edges[two * k], edges[two * k + one], folding, swap, out, count)
     return count
 
 
 @part
+def _put(
+    h: Any, data: Any, first: Any, start: Any, stop: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write one word, or what `Commands` puts in its place where it follows a backslash."""
+    names, puts, size = swap
+    hashes, starts, stops, places = out
+    one = np.uint64(1)
+    if size and start > first and data[start - one] == 92:
+        slot = h & (size - one)
+        while names[slot] != 0 and names[slot] != h:
+            slot = (slot + one) & (size - one)
+        h = puts[slot] if names[slot] == h else h
+    hashes[count] = h
+    if places:
+        starts[count], stops[count] = np.int64(start - first), np.int64(stop - first)
+    return count + np.uint64(h != 0)
+
+
+@part
 def _any(
-    data: Any, ascii: Any, fold: Any, more: Any, bounds: Any, names: Any, puts: Any, hashes: Any, count: Any,
-    starts: Any, stops: Any,
-) -> Any:  # fmt: skip  # pragma: no cover - compiled
-    """Words of one row of any script, with their places where asked, and what `Commands` puts for commands."""
-    places = starts.size > 0
-    i, last, one = np.uint64(0), np.uint64(data.size), np.uint64(1)
+    data: Any, first: Any, i: Any, last: Any, folding: Any, swap: Any, out: Any, count: Any
+) -> Any:  # pragma: no cover - compiled
+    """Write the words of `data[i:last]`, of any script, character by character."""
+    ascii, fold, more, bounds = folding
     while i < last:
         begin = i
-        h = START
+        h, chunk, filled, width = START, np.uint64(0), np.uint64(0), np.int64(1)
         while i < last:
-            c = data[i]
-            if c < 128:
-                low = ascii[c]
-                if low == 0:
-                    break
-                h = (h ^ np.uint64(low)) * PRIME
-                i += one
-                continue
-            point, width = decode(data, np.int64(i), np.int64(last))
-            put = fold[point]
+            point, width = np.int64(data[i]), np.int64(1)
+            if point < 128:
+                put = np.int64(ascii[point])
+            else:
+                point, width = decode(data, np.int64(i), np.int64(last))
+                put = np.int64(fold[point])
             if put == 0:
                 break
+            i += np.uint64(width)
             if put > 0:
-                h = (h ^ np.uint64(put)) * PRIME
+                h, chunk, filled = take(put, h, chunk, filled)
             else:
                 for k in range(bounds[-put - 1], bounds[-put]):
-                    h = (h ^ np.uint64(more[k])) * PRIME
-            i += np.uint64(width)
+                    h, chunk, filled = take(np.int64(more[k]), h, chunk, filled)
         if i > begin:
-            h = finish(h)
-            if names.size and begin > 0 and data[begin - one] == 92:
-                slot = h & np.uint64(names.size - 1)
-                while names[slot] != 0 and names[slot] != h:
-                    slot = (slot + one) & np.uint64(names.size - 1)
-                h = puts[slot] if names[slot] == h else h
-            if h != 0:
-                hashes[count] = h
-                if places:
-                    starts[count], stops[count] = begin, i
-                count += 1
-        while i < last:  # to the next word
-            c = data[i]
-            if c < 128:
-                if ascii[c] != 0:
-                    break
-                i += one
-                continue
-            point, width = decode(data, np.int64(i), np.int64(last))
-            if fold[point] != 0:
-                break
+            count = _put(add(h, chunk) if filled else h, data, first, begin, i, swap, out, count)
+        else:
             i += np.uint64(width)
     return count
 
@@ -253,9 +287,11 @@ def words(
         places: also where each word stands.
         swap: what becomes of words that follow a backslash.
     """
+    if data.size < BLOCK:
+        data = _frozen(np.r_[data, np.zeros(BLOCK, np.uint8)])
     rows, size = len(offsets) - 1, int(offsets[-1]) - int(offsets[0])
     hashes, ends = np.empty((size + rows) // 2 + 2, np.uint64), np.empty(rows + 1, np.int64)
     starts, stops = (np.empty(len(hashes) if places else 0, np.int64) for _ in range(2))
-    tables_ = tables_for(data, offsets, folding)
-    count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops)
+    tables_, room = tables_for(data, offsets, folding), np.empty((3, ROOM), np.uint64)
+    count = find_words(data, offsets, ASCII, *tables_, *swap, hashes, ends, starts, stops, room)
     return Words(hashes[:count], ends, starts[:count], stops[:count])

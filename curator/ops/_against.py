@@ -11,6 +11,7 @@ import pyarrow as pa
 from curator.errors import InputError
 
 PAYLOAD, SETTINGS = "dedup_index", "dedup_settings"
+HASHED = "words_hashed"  # of the settings: `words.HASHED`, which nobody sets
 
 
 def files(against: str | list[str] | None, who: str = "dedup") -> list[str]:
@@ -71,9 +72,12 @@ def _same(column: Any, made: Mapping[str, Any], path: str) -> None:
             msg = f"dedup: the index {path} holds rows without {SETTINGS}; build it again with index: true"
             raise InputError(msg)
         held = json.loads(text)
+        if held.get(HASHED) != made.get(HASHED) and held.get("unit") == made.get("unit"):
+            msg = f"dedup: the index {path} was built by another version of dedup, which hashes words otherwise; build it again with index: true, or drop its dedup_index column"  # noqa: E501
+            raise InputError(msg)
         differ = [
             f"{k} is {held.get(k)!r}, here {made.get(k)!r}"
-            for k in sorted({*held, *made})
+            for k in sorted({*held, *made} - {HASHED})
             if held.get(k) != made.get(k)
         ]
         if differ:

@@ -13,6 +13,7 @@ from curator import fold
 from curator.op import Names, View
 from curator.ops import _against
 from curator.ops._sql import literal
+from curator.words import HASHED
 
 if TYPE_CHECKING:
     from curator.near_dup.bands import Bands
@@ -50,7 +51,10 @@ class Plan:
         if self.method == "exact":
             return shared | {"normalise": list(self.normalise)}
         shared |= {"numbers": self.numbers, "block_by": list(self.block_by)}
-        return shared | ({"model": self.model} if self.method == "semantic" else {"unit": self.unit, "n": self.n})
+        if self.method == "semantic":
+            return shared | {"model": self.model}
+        hashed = {_against.HASHED: HASHED} if self.unit == "word" else {}
+        return shared | {"unit": self.unit, "n": self.n} | hashed
 
 
 def decide(plan: Plan, view: View, index: list[str]) -> None:

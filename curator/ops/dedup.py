@@ -45,7 +45,7 @@ def inputs(settings: Mapping[str, Any]) -> list[str]:
 @operator(
     "table",
     effect="keeps",
-    version=2,
+    version=3,
     needs=_needs,
     adds=_adds,
     reasons={

@@ -435,6 +435,27 @@ def test_an_index_with_other_settings_is_refused(tmp_path, other, said):
         step(dedup(**{"method": "minhash", "against": path, **other}), table([BASE]))
 
 
+@pytest.mark.parametrize("held", [None, 1])
+def test_an_index_of_words_hashed_otherwise_is_refused(tmp_path, held):
+    """That of an earlier version: its n-grams would be like no other, in silence."""
+    path = kept(tmp_path, [BASE], {"method": "minhash", "index": True})
+    table_ = pq.read_table(path)
+    made = {k: v for k, v in json.loads(table_["dedup_settings"][0].as_py()).items() if k != "words_hashed"}
+    made |= {"words_hashed": held} if held else {}
+    at = table_.schema.get_field_index("dedup_settings")
+    pq.write_table(table_.set_column(at, "dedup_settings", [[json.dumps(made)]]), path)
+    with pytest.raises(
+        InputError, match=r"old\.parquet was built by another version of dedup, which hashes words otherwise; build"
+    ) as e:  # noqa: E501
+        step(dedup(method="minhash", against=path), table([BASE]))
+    assert "\n" not in str(e.value)
+
+
+def test_an_index_of_characters_does_not_ask_how_words_are_hashed(tmp_path):
+    path = kept(tmp_path, [BASE], {"method": "minhash", "unit": "char", "index": True})
+    assert "words_hashed" not in json.loads(pq.read_table(path)["dedup_settings"][0].as_py())
+
+
 def test_an_exact_index_with_other_normalisers_is_refused(tmp_path):
     path = kept(tmp_path, [BASE], {"method": "exact", "index": True})
     with pytest.raises(InputError, match="normalise is .*'nfkc', 'lower', 'whitespace'.*, here .'lower'"):
