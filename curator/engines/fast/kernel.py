@@ -144,6 +144,7 @@ def _attend(  # pragma: no cover - compiled
     layer: Any,
     pages: Any,
     n: Any,
+    following: Any,
     keys: Any,
     values: Any,
     heads: Any,
@@ -151,7 +152,11 @@ def _attend(  # pragma: no cover - compiled
     mixed: Any,
     out: Any,
 ) -> None:
-    """Let the queries of one row look at n steps; write [heads * depth] to `out`."""
+    """Let the queries of one row look at n steps; write [heads * depth] to `out`.
+
+    Each page is asked for while the one before it is read: a step waits for memory more than for anything else. So the
+    first page of values is asked for with the last keys, and the keys of page `following`, the next row's, at the end.
+    """
     kv, depth = keys.shape[2], keys.shape[3]
     wide, group = values.shape[3], heads // kv
     used = (n + PANEL - 1) // PANEL
@@ -160,7 +165,8 @@ def _attend(  # pragma: no cover - compiled
     mixed[:] = 0
     q, s, mixed_at = _address(qkv) + 4 * m * qkv.shape[1], _address(scores), _address(mixed)
     for b in range(used):  # page by page, all heads of a page, because they lie side by side
-        key, after = _address(keys[pages[b], layer]), _address(keys[pages[b + 1], layer])
+        key = _address(keys[pages[b], layer])
+        after = _address(keys[pages[b + 1], layer]) if b + 1 < used else _address(values[pages[0], layer])
         for h in range(0, heads, group):
             for g in range(h, h + group, ROWS):
                 r = min(ROWS, h + group - g)
@@ -170,7 +176,8 @@ def _attend(  # pragma: no cover - compiled
     for h in range(heads):
         mixed[h, broad - 1] = np.float32(1) / _soften(scores[h], n)
     for b in range(used):
-        value, after = _address(values[pages[b], layer]), _address(values[pages[b + 1], layer])
+        value = _address(values[pages[b], layer])
+        after = _address(values[pages[b + 1], layer]) if b + 1 < used else _address(keys[following, layer])
         steps = min(PANEL, n - b * PANEL)
         for h in range(0, heads, group):
             for p in range(wide):
@@ -237,7 +244,8 @@ def forward(  # pragma: no cover - compiled
             _remember(qkv, rows, layer, pages, place[c:], at[c:], cos, sin, keys, values, heads)
             for m in range(rows):
                 own = pages[place[c + m]]
-                _attend(qkv, m, layer, own, at[c + m] + 1, keys, values, heads, scores, mixed, mix[m])
+                following = pages[place[c + min(m + 1, rows - 1)], 0]
+                _attend(qkv, m, layer, own, at[c + m] + 1, following, keys, values, heads, scores, mixed, mix[m])
                 _add(bo[layer], x[m])
             project(mix, rows, heads * depth, wo[layer], x)
             for m in range(rows):

@@ -70,8 +70,7 @@ class Pages:
 
     def _append(self, place: int, page: int) -> None:
         own = self._of[place]
-        # One column more than pages: the kernel looks up what to fetch next.
-        if len(own) + 2 > self.table.shape[1]:
+        if len(own) + 1 > self.table.shape[1]:
             wider = np.zeros((len(self.table), 2 * self.table.shape[1]), np.int32)
             wider[:, : self.table.shape[1]] = self.table
             self.table = wider
