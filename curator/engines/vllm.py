@@ -177,9 +177,14 @@ class VLLMEngine(LocalModel):
                 # still meanwhile.
                 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
                 from vllm.engine.arg_utils import AsyncEngineArgs
+                from vllm.platforms import current_platform
                 from vllm.v1.engine.async_llm import AsyncLLM
 
                 wanted = {k: v for k, v in self._arguments.items() if v is not None}
+                if current_platform.is_cpu():
+                    # Where the prompt of a request with a seed is read in pieces, vLLM 0.32 dies on a CPU: it sets the
+                    # generator back after each piece, and a CPU's generator cannot be.
+                    wanted.setdefault("enable_chunked_prefill", False)
                 try:
                     self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**wanted))
                 except (TypeError, ValueError, OSError, RuntimeError) as e:

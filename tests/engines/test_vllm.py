@@ -194,6 +194,19 @@ def test_a_cancelled_request_leaves_the_engine_usable(loop, engine):
     assert loop.run(main())[0].finish_reason in ("stop", "length")
 
 
+def test_long_prompts_with_seeds_side_by_side(loop, inside):
+    """vLLM would read some of them in pieces, and its CPU build does not survive that where they have a seed."""
+    long = " ".join(PROBLEMS)
+    asked = [ask(f"{k}. {long}", temperature=1.0, seed=k, max_tokens=4) for k in range(40)]
+
+    async def main():
+        return await asyncio.gather(*(inside.generate(r) for r in asked))
+
+    found = [c for (c,) in loop.run(main())]
+    assert sum(c.n_prompt_tokens for c in found) > 8192
+    assert all(c.finish_reason in ("length", "stop") for c in found)
+
+
 def test_three_ways_to_the_same_answers(loop, inside, served, here):
     async def main() -> list[list[Any]]:
         return [

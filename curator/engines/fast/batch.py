@@ -16,7 +16,7 @@ from curator.engines.fast.weights import Net
 from curator.engines.forward import Row, Told
 from curator.engines.sampling import Knobs
 
-_LINEAR = 512  # steps to look at that cost about as much as a row's linear layers: for sharing out rows fairly
+_LINEAR = 200  # steps to look at that cost about as much as a row's linear layers: for sharing out rows fairly
 
 
 class FastBatch:
