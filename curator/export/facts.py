@@ -37,7 +37,7 @@ class Facts:
         for r in self.receipts:
             if r.get("op") == op:
                 found.append(r)
-            inside: dict[str, Row] = {}
+            inside: dict[str, dict[str, Any]] = {}
             for label, own in ((k, v) for one in r.get("rounds") or () for k, v in one.get("steps", {}).items()):
                 if own.get("op") == op:
                     held = inside.setdefault(label, {**own, "step": f"{r['step']}.{label}", "rows_in": 0, "dropped": 0})
