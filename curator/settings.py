@@ -164,7 +164,7 @@ def _plainly(hint: Any, value: Any) -> Any:
 
 
 def _plain_many(origin: Any, args: tuple[Any, ...], value: Any) -> Any:
-    """`_plainly` of `list[X]`, `tuple[X, ...]` and `dict[str, X]`."""
+    """`_plainly` of `list[X]`, `tuple[X, ...]`, `tuple[X, Y]` and `dict[str, X]`."""
     if origin is dict and args[0] is str and isinstance(value, dict):
         keys = [_plainly(str, k) for k in value]
         values = [_plainly(args[1], v) for v in value.values()]
@@ -172,6 +172,9 @@ def _plain_many(origin: Any, args: tuple[Any, ...], value: Any) -> Any:
     if (origin is list or (origin is tuple and args[1:] == (...,))) and isinstance(value, list | tuple):
         items = [_plainly(args[0], v) for v in value]
         return _UNSURE if _UNSURE in items else origin(items)
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(args) > 0:
+        items = [_plainly(a, v) for a, v in zip(args, value, strict=True)]
+        return _UNSURE if _UNSURE in items else tuple(items)
     return _UNSURE
 
 
