@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from curator.kernels.hashes import finish
 from curator.kernels.jit import part
 
 ANSWERS = np.frombuffer(b"answer\0solution\0response\0a\0", np.uint8)
@@ -16,10 +17,7 @@ VALUE = np.uint64(0x84222325CBF29CE4)
 @part
 def mix(h: Any) -> Any:  # pragma: no cover - compiled
     """Return a hash of which all bits depend on all letters, and which is odd."""
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    return h | np.uint64(1)
+    return finish(h) | np.uint64(1)
 
 
 @part
