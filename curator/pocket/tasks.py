@@ -71,6 +71,14 @@ def solve(rng: random.Random, hardness: float) -> Example:
     return _solved(rng, draw_problem(rng, hardness))
 
 
+def solve_few(rng: random.Random, hardness: float) -> Example:
+    """As `solve`, of two or three operations: the last part of training makes these sure."""
+    while True:
+        problem = draw(rng, rng.choice((2, 2, 3)))
+        if world.split_of(problem) == "pocket-train":
+            return _solved(rng, problem)._replace(task="solve_few")
+
+
 def right_first(rng: random.Random, hardness: float) -> Example:
     """As `solve`, of short expressions whose first operation is not the leftmost: `8+945*8`."""
     while True:
@@ -277,24 +285,25 @@ def copy(rng: random.Random, hardness: float) -> Example:
     return Example("copy", prompt, [Part(text)])
 
 
-TASKS: dict[str, tuple[float, float, Callable[[random.Random, float], Example]]] = {
-    "solve": (0.41, 0.45, solve),
-    "unswitched": (0.02, 0.02, unswitched),
-    "compress": (0.09, 0.08, compress),
-    "propose": (0.15, 0.08, propose),
-    "judge": (0.03, 0.04, judge),
-    "same_answer": (0.03, 0.03, same_answer),
-    "same_problem": (0.05, 0.10, same_problem),
-    "copy": (0.06, 0.04, copy),
-    "drill": (0.13, 0.11, drill),
-    "right_first": (0.03, 0.05, right_first),
+TASKS: dict[str, tuple[tuple[float, float, float], Callable[[random.Random, float], Example]]] = {
+    "solve": ((0.41, 0.45, 0.41), solve),
+    "solve_few": ((0.0, 0.0, 0.12), solve_few),
+    "unswitched": ((0.02, 0.02, 0.02), unswitched),
+    "compress": ((0.09, 0.08, 0.08), compress),
+    "propose": ((0.15, 0.08, 0.06), propose),
+    "judge": ((0.03, 0.04, 0.04), judge),
+    "same_answer": ((0.03, 0.03, 0.03), same_answer),
+    "same_problem": ((0.05, 0.10, 0.09), same_problem),
+    "copy": ((0.06, 0.04, 0.04), copy),
+    "drill": ((0.13, 0.11, 0.07), drill),
+    "right_first": ((0.03, 0.05, 0.04), right_first),
 }
-"""Task -> (weight, weight in the last part of training, maker); weights ours, the second after what was still weak."""
+"""Task -> (weights in the parts of training, maker); weights ours, each part's after what was still weak before it."""
 
 
-def example(rng: random.Random, hardness: float = 1.0, copying: float = 0.0, *, last: bool = False) -> Example:
+def example(rng: random.Random, hardness: float = 1.0, copying: float = 0.0, *, part: int = 0) -> Example:
     """Return a random training example; a share of `copying` is plain copying whatever the weights say."""
     if rng.random() < copying:
         return copy(rng, hardness)
-    weights = [late if last else early for early, late, _ in TASKS.values()]
-    return rng.choices([make for *_, make in TASKS.values()], weights)[0](rng, hardness)
+    weights = [each[part] for each, _ in TASKS.values()]
+    return rng.choices([make for _, make in TASKS.values()], weights)[0](rng, hardness)

@@ -35,14 +35,14 @@ class Recipe:
     """How a run is made; every number is unpublished, ours.
 
     `curriculum` and `copying` are steps: until then problems grow harder, and plain copying takes a falling share. The
-    first is what solving rests on, the second what everything rests on. At step `share_at` heads begin to share
-    keys and values (`sharing`), which makes generation quicker, and the weights of the tasks change.
+    first is what solving rests on, the second what everything rests on. `sharing` lists steps and how many heads of
+    keys and values there are from then on (`sharing.shared`): fewer make generation quicker. Each of these parts has
+    weights of its own for the tasks (`tasks.TASKS`).
     """
 
     seed: int = 0
-    steps: int = 5200
-    share_at: int = 4200
-    kv_heads: int = 2
+    steps: int = 6200
+    sharing: tuple[tuple[int, int], ...] = ((4200, 2), (5200, 1))
     examples: int = 20
     lr_matrices: float = 6e-3
     lr_rest: float = 3e-3
@@ -103,6 +103,7 @@ class Batch(NamedTuple):
 def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     """Return the examples of a step: a function of the recipe's seed and the step alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
+    part = sum(step >= at for at, _ in recipe.sharing)
     hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum))
     copying = max(0.0, 0.8 * (1 - step / max(1, recipe.copying)))
     all_ids: list[int] = []
@@ -110,7 +111,7 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     lengths: list[int] = []
     names: list[str] = []
     while len(lengths) < recipe.examples:
-        example = tasks.example(rng, hardness, copying, last=step >= recipe.share_at)
+        example = tasks.example(rng, hardness, copying, part=part)
         ids, weights = encode(tok, example)
         if len(ids) <= context:
             all_ids += ids
@@ -123,15 +124,16 @@ def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
 def rate(recipe: Recipe, step: int) -> float:
     """Return the factor on the learning rates: warm-up, constant, then a drop and a linear decay to 1 %.
 
-    From `share_at` on it warms up again and decays from `share_rate`.
+    Whenever heads begin to share it warms up again and decays from `share_rate` until the next time.
     """
-    at = step - recipe.share_at
-    if at >= 0:
-        falling = recipe.share_rate * (1 - at / (recipe.steps - recipe.share_at))
-        return max(0.01, falling * min(1.0, (at + 1) / recipe.warmup))
+    starts = [at for at, _ in recipe.sharing]
+    for start, end in zip(reversed(starts), reversed([*starts[1:], recipe.steps]), strict=True):
+        if step >= start:
+            falling = recipe.share_rate * (1 - (step - start) / (end - start))
+            return max(0.01, falling * min(1.0, (step - start + 1) / recipe.warmup))
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
-    done = step / recipe.share_at
+    done = step / starts[0]
     return 1.0 if done < recipe.decay_from else max(0.01, recipe.decay_drop * (1 - done) / (1 - recipe.decay_from))
 
 
@@ -167,8 +169,9 @@ class Run:
     def advance(self) -> float:
         """Do one step; return the mean weighted loss per example."""
         start = time.perf_counter()
-        if self.step == self.recipe.share_at:
-            self._take(shared(self.net, self.recipe.kv_heads))
+        for at, kv_heads in self.recipe.sharing:
+            if self.step == at:
+                self._take(shared(self.net, kv_heads))
         made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
         counts = torch.stack([one.sum() for one in made.weights.split(made.lengths)])
         sums = self.net.losses(made.ids, made.weights, made.lengths, KINDS[self.products])

@@ -15,7 +15,7 @@ from curator.pocket.optim import StackedMuon, orthogonalise  # noqa: E402
 from curator.pocket.sharing import shared  # noqa: E402
 from curator.pocket.traces import Part  # noqa: E402
 
-RECIPE = train.Recipe(steps=8, share_at=5, kv_heads=1, examples=3, warmup=2)
+RECIPE = train.Recipe(steps=9, sharing=((5, 2), (7, 1)), examples=3, warmup=2)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def tok():
 
 
 def _small(tok):
-    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=2, kv_heads=2, head=16, ffn=48)
+    return Shape(vocab=-(-tok.get_vocab_size() // 32) * 32, width=32, layers=2, heads=4, kv_heads=4, head=16, ffn=48)
 
 
 def test_only_the_reply_is_taught_and_slips_are_not(tok):
@@ -54,7 +54,7 @@ def test_data_of_a_step_is_a_function_of_the_step(tok):
     assert sum(a.lengths) == len(a.ids) == len(a.weights)
 
 
-@pytest.mark.parametrize("stopped", [3, 5, 6])
+@pytest.mark.parametrize("stopped", [3, 5, 6, 7, 8])
 def test_resume_equals_an_uninterrupted_run(tok, tmp_path, stopped):
     whole = train.Run(RECIPE, tok, _small(tok))
     train.train(whole, tmp_path / "whole.pt")
@@ -151,7 +151,7 @@ def _noisy(shape):
 
 def test_heads_that_share_with_none_compute_the_same(tok):
     net, ids = _noisy(_small(tok)), torch.arange(30)
-    same = shared(net, 2)
+    same = shared(net, 4)
     torch.testing.assert_close(same.hidden(ids, [30]), net.hidden(ids, [30]), rtol=1e-3, atol=1e-3)
 
 
@@ -160,7 +160,7 @@ def test_equal_heads_lose_nothing_by_sharing(tok):
     with torch.no_grad():
         for layer in net.model.layers:
             for p in (layer.self_attn.k_proj, layer.self_attn.v_proj):
-                p.weight[16:], p.bias[16:] = p.weight[:16], p.bias[:16]
+                p.weight[16:], p.bias[16:] = p.weight[:16].repeat(3, 1), p.bias[:16].repeat(3)
     fewer = shared(net, 1)
     assert fewer.shape.kv_heads == 1
     assert sum(p.numel() for p in fewer.parameters()) < sum(p.numel() for p in net.parameters())
@@ -236,8 +236,10 @@ def test_orthogonalise_flattens_the_spectrum():
     assert float(values.max()) < 1.4
 
 
-def test_rate_warms_up_and_decays_twice():
-    recipe = train.Recipe(steps=1400, share_at=1000, warmup=10, decay_from=0.4, decay_drop=0.5, share_rate=0.2)
+def test_rate_warms_up_and_decays_again_whenever_heads_begin_to_share():
+    recipe = train.Recipe(
+        steps=1900, sharing=((1000, 2), (1400, 1)), warmup=10, decay_from=0.4, decay_drop=0.5, share_rate=0.2
+    )
     assert train.rate(recipe, 0) == 0.1
     assert train.rate(recipe, 399) == 1.0
     assert train.rate(recipe, 700) == pytest.approx(0.25)
@@ -245,3 +247,6 @@ def test_rate_warms_up_and_decays_twice():
     assert train.rate(recipe, 1000) == pytest.approx(0.02)
     assert train.rate(recipe, 1200) == pytest.approx(0.1)
     assert train.rate(recipe, 1399) == 0.01
+    assert train.rate(recipe, 1400) == pytest.approx(0.02)
+    assert train.rate(recipe, 1650) == pytest.approx(0.1)
+    assert train.rate(recipe, 1899) == 0.01

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator.engines.fast.tile import PANEL
-from curator.engines.fast.weights import Floats, Net
+from curator.engines.fast.weights import Net
 
 _Key = tuple[int, tuple[int, ...]]
 
@@ -25,7 +25,7 @@ class Pages:
     def __init__(self, net: Net, places: int) -> None:
         self._net = net
         self.table: NDArray[np.int32] = np.zeros((places, 2), np.int32)
-        self.keys, self.values = self._room(0)
+        self.keys, self.values = (np.zeros((0, *shape), np.float32) for shape in self._shapes())
         self._of: list[list[int]] = [[] for _ in range(places)]
         self._users: list[int] = []
         self._free: list[int] = []
@@ -41,11 +41,24 @@ class Pages:
         """Most steps a place has a place in the table for; a multiple of PANEL."""
         return int(self.table.shape[1]) * PANEL
 
-    def _room(self, pages: int) -> tuple[Floats, Floats]:
+    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the shapes of the keys and of the values of a page."""
         n = self._net
-        head = (pages, n.layers, n.kv_heads)
         wide = -(-n.depth // PANEL)
-        return np.zeros((*head, n.depth, PANEL), np.float32), np.zeros((*head, wide, PANEL, PANEL), np.float32)
+        return (n.layers, n.kv_heads, n.depth, PANEL), (n.layers, n.kv_heads, wide, PANEL, PANEL)
+
+    def _grow(self) -> None:
+        """Make room for more pages: a page a place, then half as many again.
+
+        `resize` moves the memory instead of copying it where the system can, so that it is never there twice.
+        """
+        old = len(self._users)
+        new = max(len(self._of), old // 2)
+        for array in (self.keys, self.values):
+            array.resize((old + new, *array.shape[1:]), refcheck=False)  # nobody computes while pages are given out
+        self._users += [0] * new
+        self._serial += [0] * new
+        self._free += range(old + new - 1, old - 1, -1)
 
     def _take(self) -> int:
         """Return a page for one user: a free one, else the one longest unused, else a new one."""
@@ -55,14 +68,7 @@ class Pages:
             del self._known[self._key.pop(page)]
             self._free.append(page)
         if not self._free:
-            old = len(self._users)
-            new = max(4 * len(self._of), old)  # memory that nothing was written to costs nothing
-            keys, values = self._room(old + new)
-            keys[:old], values[:old] = self.keys, self.values
-            self.keys, self.values = keys, values
-            self._users += [0] * new
-            self._serial += [0] * new
-            self._free += range(old + new - 1, old - 1, -1)
+            self._grow()
         page = self._free.pop()
         self._users[page] = 1
         self._serial[page], self._next = self._next, self._next + 1
