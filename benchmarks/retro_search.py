@@ -39,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "full, until nothing changes": {"passes": 5, "max_rollouts": 256},
     "full, 4 rollouts, until nothing changes": {"rollouts": 4, "passes": 5, "max_rollouts": 256},
     "full, 8 rollouts, until nothing changes": {"rollouts": 8, "passes": 5, "max_rollouts": 512},
+    "full, 16 rollouts, until nothing changes": {"rollouts": 16, "passes": 5, "max_rollouts": 1024},
 }
 LONG = 5  # thoughts from which on a trace counts as long
 

@@ -14,6 +14,8 @@ from itertools import zip_longest
 from curator import prompts
 
 from . import world
+from .copying import copy
+from .draws import draw_problem
 from .drills import drill, other_number, written
 from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw, expression
 from .solver import parse
@@ -37,21 +39,6 @@ _OTHER_WORDS = (
     ("Are these two problems the same, apart from names and wording?", "Do these two problems ask the same?"),
 )
 _BUDGETS = ((256, 768, 1536), (256, 768, 1536), (128, 256, 512), (64, 128, 256))
-
-# Weights of the number of operations at full difficulty (ours): oversamples what is learned last.
-_OPS = {1: 11, 2: 23, 3: 25, 4: 18, 5: 11, 6: 6, 7: 3, 8: 3}
-
-
-def draw_problem(rng: random.Random, hardness: float = 1.0, most: int = 8) -> Problem:
-    """Return a problem of the training split; `hardness` 0..1 moves the weights from 1-2 operations to `_OPS`."""
-    easy = {1: 50, 2: 40, 3: 10}
-    weights = [hardness * w + (1 - hardness) * easy.get(n, 0) for n, w in _OPS.items()]
-    while True:
-        n_ops = min(rng.choices(list(_OPS), weights)[0], most)
-        problem = draw(rng, n_ops)
-        if world.split_of(problem) == "pocket-train":
-            return problem
-
 
 def _reworded(rng: random.Random, template: str) -> str:
     if rng.random() < 1 / 6:
@@ -242,47 +229,6 @@ def same_problem(rng: random.Random, hardness: float) -> Example:
     text = _renamed(rng, other) if rng.random() < 0.6 else _stated(other, rng)
     prompt = prompts.fill(_reworded(rng, prompts.SAME_PROBLEM), first=problem.text, second=text)
     return Example("same_problem", prompt, [Part(compared(_operands(problem), _operands(other)))])
-
-
-def _again(rng: random.Random) -> Example:
-    """A short run of random words, again and again: the plainest case of going on as before."""
-    count = rng.randint(3, 12)
-    words = [rng.choice((rng.choice(NAMES), rng.choice(ITEMS), str(rng.randint(0, 99)))) for _ in range(count)]
-    once = " ".join(words)
-    parts = [Part(once + "\n", taught=False), Part("\n".join([once] * rng.randint(2, 4)))]
-    return Example("copy", "Say it again and again.", parts)
-
-
-def copy(rng: random.Random, hardness: float) -> Example:
-    """Plain copying: what rewriting, new problems and every operand of a trace rest on.
-
-    A list of names, items, numbers and equations, also said over and over; a problem word by word; a problem under
-    other names; the operations of a problem.
-    """
-    form = rng.choices(("list", "again", "problem", "renamed", "plan"), (25, 30, 15, 15, 15))[0]
-    if form == "again":
-        return _again(rng)
-    if form == "list":
-        words: list[str] = []
-        for _ in range(rng.randint(2, 4 + round(12 * hardness * rng.random()))):
-            kind = rng.randrange(4)
-            a, b = rng.randint(0, 9999), rng.randint(2, 99)
-            equation = f"{a}{rng.choice('+-*/')}{b}={rng.randint(0, 9999)}"
-            words.append((rng.choice(NAMES), rng.choice(ITEMS), str(a), equation)[kind])
-        text = rng.choice((", ", "\n", " ")).join(words)
-        return Example("copy", f"Repeat this text:\n{text}", [Part(text)])
-    problem = draw_problem(rng, hardness, most=6)
-    while form == "renamed" and not problem.names:
-        problem = draw_problem(rng, hardness, most=6)
-    if form == "plan":
-        return Example("copy", f"List the operations:\n{problem.text}", [Part(problem.plan[0])], (problem.text,))
-    if form == "problem":
-        return Example("copy", f"Repeat this text:\n{problem.text}", [Part(problem.text)])
-    name, item = rng.choice([n for n in NAMES if n not in problem.text]), rng.choice(ITEMS)
-    text = re.sub(rf"\b{problem.names[0]}\b", name, problem.text)
-    text = re.sub(rf"\b{problem.item}\b", item, text)
-    prompt = f"Tell this problem of {name} and of {item}:\n{problem.text}"
-    return Example("copy", prompt, [Part(text)])
 
 
 TASKS: dict[str, tuple[tuple[float, float, float], Callable[[random.Random, float], Example]]] = {

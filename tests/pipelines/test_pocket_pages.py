@@ -76,7 +76,7 @@ def deepdistill(done):
     for r in rows(done, "select-3"):
         assert (r["engine"], r["passed"], r["decision"]) == ("r1", True, "cv_high")
         assert 0 < r["pass_rate"] < 1
-    graded = rows(done, "grade")
+    graded = [r for r in rows(done, "grade") if r["engine"] == "r1"]  # a problem may have lost all answers of R1
     assert {r["decision"] for r in graded} <= {"max_below_threshold", "none_above_threshold", "cv_low", "cv_high"}
 
 

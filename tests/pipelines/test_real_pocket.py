@@ -41,7 +41,8 @@ def test_every_row_comes_to_an_end(done):
 def test_what_cannot_be_asked_or_is_refused_keeps_its_long_trace_and_says_why(done):
     rows = done.table("compress").to_arrow_table().to_pylist()
     assert rows
-    assert {r["reject_reason"] for r in rows} <= {"too_long", "truncated", "no_level", "sections_missing"}
+    reasons = {"too_long", "truncated", "no_level", "sections_missing", "answer_changed"}
+    assert {r["reject_reason"] for r in rows} <= reasons
     for r in rows:
         assert r["verified"] is False
         assert r["trace"]

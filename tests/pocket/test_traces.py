@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from curator import prompts
 from curator.engines.protocol import Completion
 from curator.ops._same import said
-from curator.pocket import tasks, traces
+from curator.pocket import draws, tasks, traces
 from curator.pocket.grammar import Step, draw
 from curator.pocket.solver import parse
 from curator.verdicts import judge
@@ -110,8 +110,8 @@ def test_every_task_uses_the_package_prompts():
 
 
 def test_hardness_moves_the_number_of_operations():
-    easy = [tasks.draw_problem(random.Random(i), 0.0).n_ops for i in range(100)]
-    hard = [tasks.draw_problem(random.Random(i), 1.0).n_ops for i in range(100)]
+    easy = [draws.draw_problem(random.Random(i), 0.0).n_ops for i in range(100)]
+    hard = [draws.draw_problem(random.Random(i), 1.0).n_ops for i in range(100)]
     assert max(easy) <= 3
     assert sum(hard) / 100 > sum(easy) / 100 + 1
 
