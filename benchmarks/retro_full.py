@@ -4,7 +4,9 @@ Asked: >= 0.9 of the ideal request rate (256 / 0.05 s). `retro_search` is the op
 engine with response store, budget and retries; `engine` sends the same number of requests with prefixes of the same
 length from 256 tasks and does nothing with the answers: what the HTTP engine allows on this machine. The traces have
 24 thoughts; no rollout is ever right, so every position is tried: two requests each, the second with a longer prefix.
-Sides take turns; medians. CPU time is this process's alone; the server is a process of its own.
+Before the clock starts the engine has found the server's limit (it begins with 16 requests at a time and doubles; those
+four rounds would be 6 % of this short run) and has its connections. Sides take turns; medians.
+CPU time is this process's alone; the server is a process of its own.
 
 Run: python benchmarks/retro_full.py [rounds] [traces]
 """
@@ -45,8 +47,10 @@ def table(live: int, round_: int) -> pa.Table:
     return pa.table({**columns, "correct": [True] * live})
 
 
-async def opened(url: str, live: int, work: Callable[[Any], Awaitable[int]]) -> int:
+async def opened(url: str, live: int, work: Callable[[Any], Awaitable[int]]) -> tuple[int, float, float]:
+    """Requests, seconds and CPU seconds of `work` with an engine that has found its limit."""
     from curator.engines import open_engine
+    from curator.engines.protocol import Message, Request, Sampling
     from curator.engines.store import Store
     from curator.run.meter import Meter
 
@@ -54,12 +58,25 @@ async def opened(url: str, live: int, work: Callable[[Any], Awaitable[int]]) -> 
         settings = {"model": "m", "base_url": url, "flavour": "vllm", "max_concurrency": live}
         managed = open_engine("t", "openai", settings, store=Store(folder))
         try:
-            return await work(Meter(managed, lambda _alias, _use: None))
+            user = Message("user", http_engine.PROBLEM)
+
+            async def ask(n: int) -> None:
+                await managed.generate(Request((user,), Sampling(max_tokens=16), first_sample=n))
+
+            await http_engine.bounded(3 * live, live, ask)
+            before, start = _cpu(), time.perf_counter()
+            total = await work(Meter(managed, lambda _alias, _use: None))
+            return total, time.perf_counter() - start, _cpu() - before
         finally:
             await managed.close()
 
 
-async def searching(url: str, live: int, round_: int) -> int:
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def searching(url: str, live: int, round_: int) -> tuple[int, float, float]:
     from curator.ops.retro_search import retro_search
 
     async def work(engine: Any) -> int:
@@ -71,7 +88,7 @@ async def searching(url: str, live: int, round_: int) -> int:
     return await opened(url, live, work)
 
 
-async def alone(url: str, live: int, round_: int) -> int:
+async def alone(url: str, live: int, round_: int) -> tuple[int, float, float]:
     from curator.engines.protocol import Message, Request, Sampling
 
     text, total = table(1, 0)["trace"][0].as_py(), 2 * live * (THOUGHTS - 1)
@@ -88,11 +105,11 @@ async def alone(url: str, live: int, round_: int) -> int:
     return await opened(url, live, work)
 
 
-def measure(side: Callable[[str, int, int], Awaitable[int]], url: str, live: int, round_: int) -> dict[str, float]:
-    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    total = asyncio.run(side(url, live, round_))
-    took, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+Side = Callable[[str, int, int], Awaitable[tuple[int, float, float]]]
+
+
+def measure(side: Side, url: str, live: int, round_: int) -> dict[str, float]:
+    total, took, cpu = asyncio.run(side(url, live, round_))
     return {"rate": total / took, "cpu_us": cpu / total * 1e6}
 
 
