@@ -5,9 +5,9 @@
 
 Each number of problems goes through pipelines/litecot.yaml with the embedded model in a process of its own, with a
 response store of its own. Measured: seconds, and the peak resident memory of the process and its children (see
-flat_memory.py). Asked: seconds a problem at most 1.1 times, memory at most 1.2 times those of the first run. Below about
-a thousand problems there is work for one row worker only, and the second one's memory (about 130 MB of its own, 270 with
-the libraries that both map) is counted from then on: for memory compare 1000 and 5000.
+flat_memory.py). Asked: seconds a problem at most 1.1 times, memory at most 1.2 times those of the first run.
+Below about a thousand problems there is work for one row worker only, and the second one's memory (about 130 MB of its
+own, 270 with the libraries that both map) is counted from then on: for memory compare 1000 and 5000.
 """
 
 from __future__ import annotations
