@@ -6,7 +6,7 @@ verifies rows that no round before has seen (the digits of all texts are permute
 workers (about a second and a half of CPU each) does not decide. CPU seconds are those of the whole process tree; their
 ratio, two workers over one, means something on a busy machine too: 1 says that nothing is done twice.
 
-Run: python benchmarks/verify_scaling.py [--rounds 3] [--scale 1.0] [--only "long traces"]    (idle: about 6 minutes)
+Run: python benchmarks/verify_scaling.py [--rounds 3] [--scale 1.0] [--only "long traces"]    (idle: ten minutes)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from verify_sides import DATA, FILES, LONG, load, traces
 import curator as cu
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = {"long traces": 30_000, "short answers": 6_000, "pairs that need sympy": 400}
+SIZES = {"long traces": 45_000, "short answers": 120_000, "pairs that need sympy": 1_600}
 LOOP = "import sys\nn = 0\nfor i in range(int(sys.argv[1])): n = (n * 31 + i) % 1000003"
 STEPS = 40_000_000
 
