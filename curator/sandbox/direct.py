@@ -19,6 +19,7 @@ from curator.sandbox.clock import DISK, JOB, PEER, Rules, Watch, ended, job
 from curator.sandbox.compare import same_value
 from curator.sandbox.keeper import Keeper
 from curator.sandbox.suite import Suite
+from curator.sandbox.syntax import tree_of
 from curator.sandbox.task import CodeTask, TestVerdict
 from curator.sandbox.wire import Codec, Lost, is_stdlib
 
@@ -72,7 +73,7 @@ def _json_call(name: str, args: list[Any], expected: Any, *, wrapped: bool) -> C
 
 def _aliases(before: str, names: dict[str, str]) -> bool:
     """Take in statements like `candidate = f`; False where there are others than assignments of plain values."""
-    for node in ast.parse(before).body if before else ():
+    for node in tree_of(before).body if before else ():
         if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             return False
         if isinstance(node.value, ast.Name):
@@ -96,7 +97,7 @@ def _value(node: ast.expr) -> Any:
 
 def _literal(code: str, names: dict[str, str]) -> Call | None:
     """Read `assert name(plain, ...) == plain`."""
-    body = ast.parse(code).body
+    body = tree_of(code).body
     test = body[0].test if len(body) == 1 and isinstance(body[0], ast.Assert) else None
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
         return None

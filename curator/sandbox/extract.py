@@ -6,6 +6,7 @@ import ast
 import re
 from typing import NamedTuple
 
+from curator.sandbox.syntax import tree_of
 from curator.sandbox.task import LANGUAGES
 from curator.text import THINK_CLOSE, split_think
 
@@ -89,7 +90,7 @@ def fences(text: str, start: int = 0) -> list[Fence]:
 def _is_program(text: str) -> bool:
     """Python as a whole, and more than an expression: prose of one word parses too."""
     try:
-        tree = ast.parse(text)
+        tree = tree_of(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     work = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.For, ast.While)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import builtins
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from keyword import iskeyword
 from typing import Any, Literal
 
+from curator.sandbox.syntax import tree_of
+
 Kind = Literal["assert", "call", "stdio"]
-_PARSING = threading.Lock()
 
 
 class NotTests(Exception):
@@ -181,15 +181,9 @@ def _lines(value: object) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _tree(code: str) -> ast.Module:
-    """Parse; one thread at a time, because CPython 3.11 counts the depth of all threads' trees in one place."""
-    with _PARSING:
-        return ast.parse(code)
-
-
 def _parse(code: str, what: str) -> ast.Module:
     try:
-        return _tree(code)
+        return tree_of(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
         msg = f"{what} is no Python: {_short(e)}"
         raise NotTests(msg) from None
@@ -205,7 +199,7 @@ def _python(code: str, entry_point: str | None) -> Suite:
         if len(check.args.args) != 1 or any(isinstance(n, ast.Return) for n in ast.walk(check)):
             return _asserted([Case(before=code, code=f"check({entry_point})")], entry_point)
         before = [n for n in tree.body if n is not check and not _calls_check(n)]
-        before.append(_tree(f"{check.args.args[0].arg} = {entry_point}").body[0])
+        before.append(tree_of(f"{check.args.args[0].arg} = {entry_point}").body[0])
         return _split([*before, *check.body], entry_point)
     return _split(tree.body, entry_point)
 
@@ -237,7 +231,7 @@ def _split(body: list[ast.stmt], entry_point: str | None) -> Suite:
 
 def _asserted(cases: list[Case], entry_point: str | None) -> Suite:
     """A suite of asserts, with the names that must come from the program."""
-    trees = [_tree(text) for c in cases for text in (c.before, c.code)]
+    trees = [tree_of(text) for c in cases for text in (c.before, c.code)]
     nodes = [n for t in trees for n in ast.walk(t)]
     used = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     made = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
@@ -260,7 +254,7 @@ def _entries(cases: list[Case], names: tuple[str, ...], entry_point: str | None)
         return (entry_point,)
     found: list[str] = []
     for case in cases:
-        calls = [n for n in ast.walk(_tree(case.code)) if isinstance(n, ast.Call) and _called(n) in names]
+        calls = [n for n in ast.walk(tree_of(case.code)) if isinstance(n, ast.Call) and _called(n) in names]
         if any(not hasattr(builtins, _called(c)) for c in calls):
             return ()
         found += [_called(c) for c in calls if not any(d is not c and d in calls for d in ast.walk(c))][:1]
