@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import socket
 import statistics
 import sys
@@ -64,16 +63,11 @@ async def opened(url: str, live: int, work: Callable[[Any], Awaitable[int]]) -> 
                 await managed.generate(Request((user,), Sampling(max_tokens=16), first_sample=n))
 
             await http_engine.bounded(3 * live, live, ask)
-            before, start = _cpu(), time.perf_counter()
+            cpu, start = time.process_time(), time.perf_counter()
             total = await work(Meter(managed, lambda _alias, _use: None))
-            return total, time.perf_counter() - start, _cpu() - before
+            return total, time.perf_counter() - start, time.process_time() - cpu
         finally:
             await managed.close()
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 async def searching(url: str, live: int, round_: int) -> tuple[int, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from . import world
 from .grammar import Problem, draw
@@ -15,8 +16,11 @@ def draw_problem(rng: random.Random, hardness: float = 1.0, most: int = 8) -> Pr
     """Return a problem of the training split; `hardness` 0..1 moves the weights from 1-2 operations to `_OPS`."""
     easy = {1: 50, 2: 40, 3: 10}
     weights = [hardness * w + (1 - hardness) * easy.get(n, 0) for n, w in _OPS.items()]
-    while True:
-        n_ops = min(rng.choices(list(_OPS), weights)[0], most)
-        problem = draw(rng, n_ops)
-        if world.split_of(problem) == "pocket-train":
-            return problem
+    return of_training(lambda: draw(rng, min(rng.choices(list(_OPS), weights)[0], most)))
+
+
+def of_training(made: Callable[[], Problem]) -> Problem:
+    """Return the first problem of the training split among those that `made` makes."""
+    while world.split_of(problem := made()) != "pocket-train":
+        pass
+    return problem

@@ -63,6 +63,13 @@ def accuracy(sampler: Sampler, n: int) -> Report:
     return out
 
 
+def two_operations(sampler: Sampler, n: int) -> Report:
+    """Greedy accuracy at two operations on problems of another seed than those that the recipe was chosen by."""
+    problems = [world.make("pocket-eval", i, seed=77, n_ops=2) for i in range(n)]
+    made = sampler.generate([_ask(p) for p in problems])
+    return {"accuracy": _mean([boxed(m.text) == p.answer for m, p in zip(made, problems, strict=True)]), "n": n}
+
+
 def spread(sampler: Sampler, n: int, samples: int = 8) -> Report:
     """Share of problems of the shipped evaluation mix by pass rate over 8 samples at T = 0.8."""
     problems = [world.make("pocket-eval", i) for i in range(n)]
@@ -229,6 +236,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
 PARTS: dict[str, tuple[Callable[[Sampler, int], Report], int]] = {
     "accuracy": (accuracy, 300),
+    "two_operations": (two_operations, 2000),
     "spread": (spread, 240),
     "rewriting": (lambda s, n: rewriting(s, n, own=False), 100),
     "rewriting_own": (lambda s, n: rewriting(s, n, own=True), 60),

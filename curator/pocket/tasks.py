@@ -13,9 +13,8 @@ from itertools import zip_longest
 
 from curator import prompts
 
-from . import world
 from .copying import copy
-from .draws import draw_problem
+from .draws import draw_problem, of_training
 from .drills import drill, other_number, written
 from .grammar import ITEMS, NAMES, PREFIXES, Problem, draw, expression
 from .solver import parse
@@ -60,17 +59,15 @@ def solve(rng: random.Random, hardness: float) -> Example:
 
 def solve_few(rng: random.Random, hardness: float) -> Example:
     """As `solve`, of two or three operations: the last part of training makes these sure."""
-    while True:
-        problem = draw(rng, rng.choice((2, 2, 3)))
-        if world.split_of(problem) == "pocket-train":
-            return _solved(rng, problem)._replace(task="solve_few")
+    problem = of_training(lambda: draw(rng, rng.choice((2, 2, 3))))
+    return _solved(rng, problem)._replace(task="solve_few")
 
 
 def right_first(rng: random.Random, hardness: float) -> Example:
     """As `solve`, of short expressions whose first operation is not the leftmost: `8+945*8`."""
     while True:
-        problem = expression(rng, rng.choice((2, 2, 3)))
-        if not problem.begins_left and world.split_of(problem) == "pocket-train":
+        problem = of_training(lambda: expression(rng, rng.choice((2, 2, 3))))
+        if not problem.begins_left:
             return _solved(rng, problem)._replace(task="right_first")
 
 

@@ -54,6 +54,10 @@ class Recipe:
     share_rate: float = 0.3
     length_power: float = 0.75
 
+    def part(self, step: int) -> int:
+        """Return which part of training a step belongs to, from 0: how often heads have begun to share by then."""
+        return sum(step >= at for at, _ in self.sharing)
+
 
 def _id(tok: Tokenizer, mark: str) -> int:
     number = tok.token_to_id(mark)
@@ -103,7 +107,7 @@ class Batch(NamedTuple):
 def batch(tok: Tokenizer, recipe: Recipe, step: int, context: int) -> Batch:
     """Return the examples of a step: a function of the recipe's seed and the step alone."""
     rng = random.Random(f"{recipe.seed}/{step}")
-    part = sum(step >= at for at, _ in recipe.sharing)
+    part = recipe.part(step)
     hardness = min(1.0, 0.1 + 0.9 * step / max(1, recipe.curriculum))
     copying = max(0.0, 0.8 * (1 - step / max(1, recipe.copying)))
     all_ids: list[int] = []
@@ -126,14 +130,14 @@ def rate(recipe: Recipe, step: int) -> float:
 
     Whenever heads begin to share it warms up again and decays from `share_rate` until the next time.
     """
-    starts = [at for at, _ in recipe.sharing]
-    for start, end in zip(reversed(starts), reversed([*starts[1:], recipe.steps]), strict=True):
-        if step >= start:
-            falling = recipe.share_rate * (1 - (step - start) / (end - start))
-            return max(0.01, falling * min(1.0, (step - start + 1) / recipe.warmup))
+    starts = [0, *(at for at, _ in recipe.sharing), recipe.steps]
+    part = recipe.part(step)
+    start, end = starts[part], starts[part + 1]
+    done = (step - start) / (end - start)
+    if part:
+        return max(0.01, recipe.share_rate * (1 - done) * min(1.0, (step - start + 1) / recipe.warmup))
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
-    done = step / starts[0]
     return 1.0 if done < recipe.decay_from else max(0.01, recipe.decay_drop * (1 - done) / (1 - recipe.decay_from))
 
 
@@ -169,9 +173,8 @@ class Run:
     def advance(self) -> float:
         """Do one step; return the mean weighted loss per example."""
         start = time.perf_counter()
-        for at, kv_heads in self.recipe.sharing:
-            if self.step == at:
-                self._take(shared(self.net, kv_heads))
+        if self.step in (heads := dict(self.recipe.sharing)):
+            self._take(shared(self.net, heads[self.step]))
         made = batch(self.tok, self.recipe, self.step, self.net.shape.context)
         counts = torch.stack([one.sum() for one in made.weights.split(made.lengths)])
         sums = self.net.losses(made.ids, made.weights, made.lengths, KINDS[self.products])

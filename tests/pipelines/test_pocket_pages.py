@@ -76,8 +76,11 @@ def deepdistill(done):
     for r in rows(done, "select-3"):
         assert (r["engine"], r["passed"], r["decision"]) == ("r1", True, "cv_high")
         assert 0 < r["pass_rate"] < 1
-    graded = [r for r in rows(done, "grade") if r["engine"] == "r1"]  # a problem may have lost all answers of R1
-    assert {r["decision"] for r in graded} <= {"max_below_threshold", "none_above_threshold", "cv_low", "cv_high"}
+    graded = rows(done, "grade")
+    judged = {r["problem_id"] for r in graded if r["engine"] == "r1"}  # the others lost all answers of R1 before
+    assert all((r["decision"] is None) == (r["problem_id"] not in judged) for r in graded)
+    decisions = {r["decision"] for r in graded if r["problem_id"] in judged}
+    assert decisions <= {"max_below_threshold", "none_above_threshold", "cv_low", "cv_high"}
 
 
 def ded(done):

@@ -23,9 +23,10 @@ class Pages:
     size = PANEL
 
     def __init__(self, net: Net, places: int) -> None:
-        self._net = net
+        wide = -(-net.depth // PANEL)
+        shapes = (net.depth, PANEL), (wide, PANEL, PANEL)
+        self.keys, self.values = (np.zeros((0, net.layers, net.kv_heads, *shape), np.float32) for shape in shapes)
         self.table: NDArray[np.int32] = np.zeros((places, 2), np.int32)
-        self.keys, self.values = (np.zeros((0, *shape), np.float32) for shape in self._shapes())
         self._of: list[list[int]] = [[] for _ in range(places)]
         self._users: list[int] = []
         self._free: list[int] = []
@@ -40,12 +41,6 @@ class Pages:
     def steps(self) -> int:
         """Most steps a place has a place in the table for; a multiple of PANEL."""
         return int(self.table.shape[1]) * PANEL
-
-    def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the shapes of the keys and of the values of a page."""
-        n = self._net
-        wide = -(-n.depth // PANEL)
-        return (n.layers, n.kv_heads, n.depth, PANEL), (n.layers, n.kv_heads, wide, PANEL, PANEL)
 
     def _grow(self) -> None:
         """Make room for more pages: a page a place, then half as many again.
