@@ -168,6 +168,27 @@ def test_entropy_and_margin_by_their_definitions(model):
     assert told.margins == pytest.approx((two[:, 0] - two[:, 1]).tolist(), abs=1e-3)
 
 
+@pytest.mark.parametrize(("limit", "size"), [("_CPU_PASS", 40), ("_CACHED", 160), ("_LOGITS", 2000)])
+def test_the_library_tells_the_same_in_parts(monkeypatch, limit, size):
+    """A pass over few texts, a part of few rows, room for few logits: the limits are speed and memory, no values."""
+    from curator.engines import scoring
+
+    model = MODELS["qwen2"]()
+    texts = prompts(9, seed=4)
+    pairs = [(p, t) for p, t in zip(texts, texts[1:] + texts[:1], strict=True)]
+    library = Batch(model, 4, frozenset([END]), 0)
+    whole, vectors = library.score(pairs, spread=True), library.embed(pairs)
+    monkeypatch.setattr(scoring, limit, size)
+    library = Batch(model, 4, frozenset([END]), 0)
+    for a, b, c in zip(library.score(pairs, spread=True), whole, library.score(pairs), strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
+        assert c.logprobs == pytest.approx(b.logprobs, abs=1e-5)
+        assert a.entropies == pytest.approx(b.entropies, abs=1e-5)
+        assert a.margins == pytest.approx(b.margins, abs=1e-5)
+    for a, b in zip(library.embed(pairs), vectors, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
 def test_what_is_scored_is_what_was_told(model):
     """A text's score is bit for bit what its generation told: the same sums, in a prefill or step by step."""
     written = finish(fast(model), rows(prompts(4), temperature=1.0))
