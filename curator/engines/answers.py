@@ -50,6 +50,11 @@ def sample_keys(head: bytes, request: Request) -> list[bytes]:
     return out
 
 
+def cut_key(key: bytes, context: int | None) -> bytes:
+    """Return the key of an answer that the engine's context has cut; an unknown context is no part of it."""
+    return key if context is None else hashlib.sha256(b"%s context %d" % (key, context)).digest()[:16]
+
+
 def score_key(
     identity: Mapping[str, str], request: Request, text: str, also: frozenset[str] = frozenset(), what: str = "score"
 ) -> bytes:

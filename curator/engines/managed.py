@@ -27,7 +27,8 @@ class Managed(Around):
     """A raw engine with memory and limits; it satisfies `Engine` itself.
 
     Each sample is looked up by its key; only missing ones are asked, in runs of consecutive sample numbers. Requests
-    for one key that overlap share one question. Errors are never stored.
+    for one key that overlap share one question. Errors are never stored. An answer that was cut, at `max_tokens` or at
+    the context, is asked again where there is more room.
     """
 
     def __init__(
@@ -139,8 +140,8 @@ class Managed(Around):
             answers = await (self._paid(part) if self.budget.active else self.inner.generate(part))
             failed = self._count(answers)
             for i, answer in zip(run, answers, strict=True):
-                if self.store is not None and answer.finish_reason != "error":
-                    self.store.put(keys[i], kept.pack(answer, self.kind, self._model), limit)
+                if answer.finish_reason != "error":
+                    self._keep(keys[i], answer, limit)
                 found[i] = answer
                 if waiting := pending[keys[i], limit]:
                     _tell(waiting, answer)
@@ -189,8 +190,19 @@ class Managed(Around):
             stats.cost = (stats.cost or 0.0) + self._price.of(tokens_in, tokens_out)
         return failed
 
+    def _keep(self, key: bytes, answer: Completion, limit: int) -> None:
+        if self.store is None:
+            return
+        if answer.finish_reason == "length" and answer.n_tokens < limit:  # not the request's limit has cut it
+            key = kept.cut_key(key, self.max_context)
+        self.store.put(key, kept.pack(answer, self.kind, self._model), limit)
+
     def _stored(self, key: bytes, limit: int) -> Completion | None:
-        payload = self.store.get(key, limit) if self.store is not None else None
+        if self.store is None:
+            return None
+        payload = self.store.get(key, limit)
+        if payload is None and self.max_context is not None:
+            payload = self.store.get(kept.cut_key(key, self.max_context), limit)
         return None if payload is None else kept.unpack(payload)
 
     def counted(self, tokens: int, error: str | None) -> None:

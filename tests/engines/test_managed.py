@@ -96,6 +96,24 @@ def test_a_raised_max_tokens_asks_only_truncated_answers(tmp_path):
     assert [r.messages[0].content for r in raw.asked] == ["cut", "whole", "cut"]
 
 
+def test_another_context_asks_only_what_the_context_had_cut(tmp_path):
+    """An answer of 10 tokens: cut by the context where 100 were asked for, by its own limit where 10 were."""
+    raw = Fake(finish="length")
+    asked = [ask("by context", max_tokens=100), ask("by limit", max_tokens=10)]
+    for context, n_asked in ((15, 2), (15, 2), (30, 3), (30, 3), (15, 3)):
+        raw.max_context = context
+        go(managed(raw, Store(tmp_path)), *asked)
+        assert len(raw.asked) == n_asked, context
+    assert raw.asked[-1].messages[0].content == "by context"
+
+
+def test_what_an_unknown_context_has_cut_is_not_asked_again(tmp_path):
+    raw = Fake(finish="length")
+    for _ in range(2):
+        go(managed(raw, Store(tmp_path)), ask(max_tokens=100))
+    assert len(raw.asked) == 1
+
+
 def test_duplicates_under_way_share_one_question():
     raw = Fake(delay=0.02)
     found = go(managed(raw), *[ask(n=2)] * 5, ask("other"))
