@@ -7,6 +7,7 @@ shards of a step is in `curator.shards`; in what order rows are written for othe
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -168,8 +169,8 @@ def difference(left: pa.Schema, right: pa.Schema) -> str:
 
 
 def sql_files(files: Iterable[Path]) -> str:
-    """Return `files` as a `read_parquet(...)` call for SQL."""
-    quoted = ", ".join("'" + str(f).replace("'", "''") + "'" for f in files)
+    """Return `files` as a `read_parquet(...)` call for SQL: these and no others, whatever `*` or `?` is in a name."""
+    quoted = ", ".join("'" + glob.escape(str(f)).replace("'", "''") + "'" for f in files)
     return f"read_parquet([{quoted}], hive_partitioning = false)"  # else a folder `a=1` on the way is a column
 
 

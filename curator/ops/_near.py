@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,7 +77,7 @@ def decide(plan: Plan, view: View, index: list[str]) -> None:
     names = clusters.picker(lambda: (b.column(0) for b in view.batches(["row_id"])), matcher.inner, outside)
     path = spill.named(str(folder))
     clusters.decide(view.con, matcher, plan.cluster, plan.keep, names, path)
-    held = f"read_parquet({literal(path)}, hive_partitioning = false)"
+    held = f"read_parquet({literal(glob.escape(path))}, hive_partitioning = false)"  # as `table.sql_files` reads
     view.con.execute(f"create or replace view dedup_rows as from {held}")
     view.con.execute("create or replace view dedup_result as from dedup_rows where row_id is not null")
 

@@ -7,6 +7,7 @@ ranked teacher solves, one verified trace each, so that students differ by their
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import re
@@ -134,7 +135,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
     try:
         with duckdb.connect() as con:
             asked = f"from {readers[path.suffix]}(?, hive_partitioning = false)"
-            found = con.sql(asked, params=[str(path)]).to_arrow_table()
+            found = con.sql(asked, params=[glob.escape(str(path))]).to_arrow_table()
     except duckdb.Error as e:
         msg = f"teachers: cannot read {path}: {' '.join(str(e).split())[:200]}"
         raise InputError(msg) from e

@@ -96,6 +96,15 @@ def test_the_output_does_not_depend_on_the_order_of_the_input(tmp_path, engines)
     assert (tmp_path / "a/out/rows.jsonl").read_bytes() == (tmp_path / "b/out/rows.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize("pattern", ["r?", "r*", "r[12]"])
+def test_a_folder_that_looks_like_a_pattern_is_read_alone(tmp_path, engines, pattern):
+    """DuckDB takes `*`, `?` and `[...]` in a path for a pattern, and reads the like files of every folder that fits."""
+    for name, count in (("r1", 20), (pattern, 10)):
+        done = run(whole(count=count), tmp_path / name, workers=1, store={}, shard_rows=3)
+    assert [r["row_id"] for r in lines(tmp_path / pattern)] == [f"p-{i}/{k}" for i in range(4, 10, 2) for k in range(2)]
+    assert len(done.table("numbers").to_arrow_table()) == 10
+
+
 def test_a_folder_that_looks_like_a_partition_is_no_column(tmp_path, engines):
     """`seed=1` in a path: DuckDB and Arrow make a column `seed` of it where they are not told otherwise."""
     for _ in range(2):  # the second reads what the first has stored
