@@ -10,7 +10,9 @@ rule, and for some models the coverage. So three comparisons, each by Spearman's
 - `same problems, published rule`: our ranking against the published rule applied to the very same rows;
 - `published numbers`: our ranking against the published accuracies over all problems;
 - `published rule on the half`: the published rule on the half against the published accuracies: what half the problems
-  allow, whoever ranks.
+  allow, whoever ranks;
+- `random halves of these problems`: the published rule on 500 random halves of the problems at hand against
+  the same rule on all of them: 5th, 50th and 95th percentile of the correlation, and the share at .99 or above.
 
 Each for the teachers that `curator teachers` ranks (a verdict on 90 % of the problems or more), and for all.
 """
@@ -18,6 +20,7 @@ Each for the teachers that `curator teachers` ranks (a verdict on 90 % of the pr
 from __future__ import annotations
 
 import json
+import random
 import re
 import sys
 import time
@@ -65,13 +68,29 @@ def spearman(a: dict[str, float], b: dict[str, float]) -> float:
     return top / (sum((x[m] - mx) ** 2 for m in both) * sum((y[m] - my) ** 2 for m in both)) ** 0.5
 
 
-def by_published_rule(path: Path) -> dict[str, float]:
-    """Accuracy of each model on the rows of a file by ZeroEval's rule; no answer is a wrong one."""
-    held: dict[str, list[bool]] = defaultdict(list)
-    for row in pq.read_table(path, columns=["model", "answer", "gold"]).to_pylist():
+def by_published_rule(path: Path) -> dict[str, dict[str, bool]]:
+    """Which problem each model has right by ZeroEval's rule; no answer is a wrong one."""
+    held: dict[str, dict[str, bool]] = defaultdict(dict)
+    for row in pq.read_table(path, columns=["problem_id", "model", "answer", "gold"]).to_pylist():
         said = first_number(row["answer"])
-        held[row["model"]].append(said is not None and said == first_number(row["gold"]))
-    return {m: sum(v) / len(v) for m, v in held.items()}
+        held[row["model"]][row["problem_id"]] = said is not None and said == first_number(row["gold"])
+    return held
+
+
+def accuracy(held: dict[str, dict[str, bool]], problems: set[str] | None = None) -> dict[str, float]:
+    """Share of right answers of each model, of those to `problems`."""
+    chosen = {m: [ok for p, ok in v.items() if problems is None or p in problems] for m, v in held.items()}
+    return {m: sum(v) / len(v) for m, v in chosen.items()}
+
+
+def halves(held: dict[str, dict[str, bool]], rounds: int = 500) -> dict[str, float]:
+    """How well the ranking by half of the problems agrees with that by all of them."""
+    rng, problems, whole = random.Random(0), sorted(set().union(*held.values())), accuracy(held)
+    found = sorted(
+        spearman(accuracy(held, set(rng.sample(problems, len(problems) // 2))), whole) for _ in range(rounds)
+    )
+    at = {f"{p}%": round(found[p * rounds // 100], 4) for p in (5, 50, 95)}
+    return {**at, "at .99 or above": sum(one >= 0.99 for one in found) / rounds}
 
 
 def compare(name: str, published: dict[str, float]) -> dict[str, object]:
@@ -82,7 +101,8 @@ def compare(name: str, published: dict[str, float]) -> dict[str, object]:
     seconds = time.perf_counter() - began
     ours = {r["teacher"]: r["verified_rate"] for r in found.teachers if r["rank"] is not None}
     own = {r["teacher"]: r["verified_rate_own"] for r in found.teachers}
-    rule = by_published_rule(path)
+    held = by_published_rule(path)
+    rule = accuracy(held)
     told: dict[str, object] = {
         "teachers": len(own), "ranked": len(ours), "problems": found.problems, "common": found.common,
         "not_ranked": dict(found.unranked), "seconds": round(seconds, 2),
@@ -93,6 +113,7 @@ def compare(name: str, published: dict[str, float]) -> dict[str, object]:
             "published numbers": round(spearman(mine, published), 4),
             "published rule on the half": round(spearman({m: rule[m] for m in mine}, published), 4),
         }
+        told[label]["random halves of these problems"] = halves({m: held[m] for m in mine})
     return told
 
 
