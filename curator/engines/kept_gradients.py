@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from curator.engines import answers as kept
-from curator.engines.protocol import Differentiable, Gradient, Message, Request
+from curator.engines.kept_texts import UNICODE, Kept, paid
+from curator.engines.protocol import Differentiable, Gradient, Message
 
 if TYPE_CHECKING:
     from curator.engines.managed import Managed
@@ -24,46 +24,21 @@ async def gradient(
     A text that was read whole is stored without the limit, and serves every limit that it stays within; a cut one
     serves the limit and the context that it was cut at.
     """
-
-    def key(*also: str) -> bytes:
-        return kept.score_key(engine.identity, Request(messages), text, frozenset({projection, *also}), "gradient")
-
-    def cut() -> bytes:  # the context is asked for only here: some engines load a configuration to know it
-        return key(f"max_tokens {max_tokens}", f"context {engine.max_context}")
-
+    also, limits = frozenset({projection}), frozenset({f"max_tokens {max_tokens}"})
     try:
-        whole = key()
+        kept = Kept(engine, messages, text, "gradient", also, limits)
     except TypeError:
-        return Gradient(b"", error="the text is not valid Unicode (a lone surrogate)")
-    store = engine.store
-    if store is not None:
-        payload = store.get(whole, 0)
-        if payload is None or payload["n"] > max_tokens:
-            payload = store.get(cut(), 0)
-        if payload is not None:
-            engine.statistics.cached += 1
-            return _unpack(payload)
-    found = await _ask(engine, messages, text, projection, max_tokens)
-    if store is not None and found.error is None:
-        store.put(cut() if found.truncated else whole, _pack(found, engine.kind, engine.model), 0)
-    return found
-
-
-async def _ask(
-    engine: Managed, messages: tuple[Message, ...], text: str, projection: str, max_tokens: int
-) -> Gradient:
-    budget = engine.budget
-    size = sum(len(m.content) for m in messages) + len(text)
-    held = await budget.reserve(size + 64, 1) if budget.active else None
-    found = None
-    engine.statistics.in_flight += 1
-    try:
-        found = await cast(Differentiable, engine.inner).gradient(messages, text, projection, max_tokens)
-    finally:
-        engine.statistics.in_flight -= 1
-        if held is not None:
-            budget.settle(held, 0 if found is None else found.n_tokens, 0)
+        return Gradient(b"", error=UNICODE)
+    payload = kept.stored(lambda p: p["n"] <= max_tokens)
+    if payload is not None:
+        return _unpack(payload)
+    inner = cast(Differentiable, engine.inner)
+    found = await paid(
+        engine, messages, text, lambda: inner.gradient(messages, text, projection, max_tokens), lambda g: g.n_tokens
+    )
     engine.counted(found.n_tokens, None if found.error in ROWS_OWN else found.error)
+    if found.error is None:
+        kept.put(_pack(found, engine.kind, engine.model), cut=found.truncated)
     return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curator.engines.budget import Limits, Price
 from curator.engines.managed import Managed, _runs
-from curator.engines.protocol import Completion, Message, Request, Sampling, TextScore, too_long
+from curator.engines.protocol import Completion, Embedding, Message, Request, Sampling, TextScore, too_long
 from curator.engines.store import Store
 from curator.errors import BudgetSpent, CheckError, EngineError
 
@@ -44,6 +44,10 @@ class Fake:
     async def score(self, messages, text):
         self.asked.append(text)
         return TextScore((text,), (-1.0,), (0,))
+
+    async def embed(self, messages, text):
+        self.asked.append(text)
+        return Embedding((1.0,), len(text))
 
     async def close(self) -> None: ...
 
@@ -210,6 +214,23 @@ def test_a_token_budget_is_never_passed_and_is_used_up(tmp_path):
     assert any(isinstance(f, BudgetSpent) for f in found)
     assert "max_tokens_total 400" in str(next(f for f in found if isinstance(f, BudgetSpent)))
     assert len(Store(tmp_path)) == done  # what was answered is kept
+
+
+@pytest.mark.parametrize("what", ["score", "embed"])
+def test_reading_texts_stays_within_the_budget(tmp_path, what):
+    raw = Fake()
+    engine = managed(raw, Store(tmp_path), max_tokens_total=100)
+
+    async def main():
+        for i in range(100):
+            await getattr(engine, what)((Message("user", "q"),), f"text {i:03}")
+
+    with pytest.raises(BudgetSpent):
+        asyncio.run(main())
+    assert 0 < len(raw.asked) < 100
+    done = len(raw.asked)
+    asyncio.run(getattr(engine, what)((Message("user", "q"),), "text 000"))  # what is stored costs nothing
+    assert len(raw.asked) == done
 
 
 def test_a_money_budget_is_never_passed():
