@@ -25,7 +25,7 @@ REPORTS = {
 @operator(
     given.step_kind,
     effect="marks",
-    version=3,
+    version=4,
     needs=given.needs,
     adds=given.adds,
     wants=given.wants,

@@ -40,7 +40,7 @@ class Tester:
                     fds = {REPORT: told, JOB: work, PEER: ends[1].fileno()}
                     return a, self.keeper.start("tests", fds, **limits), reports
             except BaseException:
-                a.end()
+                a.leave()
                 raise
         except BaseException:
             os.close(reports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 from curator.errors import EngineError
 
 START_S = 120.0
+_MOST_THREADS = 64  # whose clocks are read
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _CODE = "import sys; sys.path.append({!r}); from curator.sandbox.zygote import main; main({}, {!r}, {})"
 
@@ -37,15 +39,29 @@ class Box:
         self.over = False
         text = Path(f"/proc/self/fdinfo/{done}").read_text("ascii")
         self.pid = int(text.partition("\nPid:")[2].split()[0])
+        self._cpu = self._queued = 0.0
+        self._threads: dict[str, int] = {}  # nanoseconds that each has waited for a processor
 
     def clocks(self) -> tuple[float, float]:
-        """CPU seconds used, and seconds spent waiting for a processor; (0, 0) once it has ended."""
-        try:
-            cpu = time.clock_gettime((~self.pid << 3) | 2)
-            waited = int(Path(f"/proc/{self.pid}/schedstat").read_text("ascii").split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            return 0.0, 0.0
-        return cpu, waited
+        """CPU seconds used, and seconds spent waiting for a processor; the last ones read once it has ended.
+
+        Of threads that wait side by side the one that waited longest counts: the main thread of many programs only
+        waits for the one that works.
+        """
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            self._cpu = time.clock_gettime((~self.pid << 3) | 2)
+            now = self._waits()
+            self._queued += max((n - self._threads.get(t, 0) for t, n in now.items()), default=0) / 1e9
+            self._threads = now
+        return self._cpu, self._queued
+
+    def _waits(self) -> dict[str, int]:
+        """Nanoseconds that each thread has waited; of a bomb of threads only the first are asked."""
+        found = {}
+        for thread in itertools.islice(Path(f"/proc/{self.pid}/task").iterdir(), _MOST_THREADS):
+            with contextlib.suppress(OSError):  # it has ended
+                found[thread.name] = int((thread / "schedstat").read_text("ascii").split()[1])
+        return found
 
     def kill(self) -> None:
         """End it and everything in it."""
@@ -82,6 +98,7 @@ class Keeper:
         self.lock = threading.Lock()
         self.owner = os.getpid()
         self.next = 0
+        self.lost = False  # the server has closed its end, which it may do a while before its process is gone
         self.told: dict[int, tuple[int, float]] = {}
         self.forgotten: set[int] = set()
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -134,13 +151,28 @@ class Keeper:
                 while True:
                     message, received = self._receive()
                     if message.get("id") == number and "started" in message:
-                        return Box(self, number, received[0])
+                        return self._boxed(number, received)
                     if message.get("id") == number and "failed" in message:
                         msg = f"no box: {message['failed']}"
                         raise RuntimeError(msg)
             except OSError as e:
-                msg = f"the sandbox server died: {e}"
-                raise RuntimeError(msg) from None
+                raise self._died(e) from None
+
+    def _boxed(self, number: int, received: list[int]) -> Box:
+        """Return a box that has started. Where descriptors run out it is ended and RuntimeError raised."""
+        try:
+            return Box(self, number, received[0])
+        except (OSError, IndexError) as e:  # the kernel drops a descriptor that finds no number
+            for done in received:
+                os.close(done)
+            self.forgotten.add(number)
+            self.channel.send(json.dumps({"kill": number}).encode())
+            msg = f"no box: {e if received else 'too many open files'}"
+            raise RuntimeError(msg) from None
+
+    def _died(self, error: OSError) -> RuntimeError:
+        self.lost = True
+        return RuntimeError(f"the sandbox server died: {error}")
 
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
         data, received, _, _ = socket.recv_fds(self.channel, 65536, 4)
@@ -162,8 +194,7 @@ class Keeper:
                 try:
                     self._receive()
                 except OSError as e:
-                    msg = f"the sandbox server died: {e}"
-                    raise RuntimeError(msg) from None
+                    raise self._died(e) from None
             return self.told.pop(number)
 
     def forget(self, number: int) -> None:
@@ -175,7 +206,7 @@ class Keeper:
     @property
     def alive(self) -> bool:
         """Does the server still run?"""
-        return self.process.poll() is None
+        return not self.lost and self.process.poll() is None
 
     def close(self) -> None:
         """End the server and every box."""
@@ -183,7 +214,7 @@ class Keeper:
         if self.owner != os.getpid():  # a fork leaves it to its owner
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
+            self.process.wait(60)  # it ends its boxes first
         self.process.kill()
         self.process.wait()
 

@@ -50,16 +50,20 @@ def script(keeper: Keeper, order: Mapping[str, str], rules: Rules, most: int) ->
     """Run a program once: `order` holds its `setup`, `program` and `stdin`; it may print `most` bytes."""
     limits = {"memory": rules.memory, "cpu_s": math.ceil(rules.limit_s) + 1, "disk": DISK + 4 * len(order["stdin"])}
     pipes = [os.pipe() for _ in range(2)]
-    with job(dict(order)) as work:
-        box = keeper.start("script", {1: pipes[0][1], 2: pipes[1][1], JOB: work}, **limits)
-    for _, write in pipes:
-        os.close(write)
-    reads = [r for r, _ in pipes]
+    reads, writes = [r for r, _ in pipes], [w for _, w in pipes]
     try:
-        why, texts = _collect(reads, [most, OUTPUT], Watch([box], rules.limit_s))
-        code, cpu = box.end()
+        try:
+            with job(dict(order)) as work:
+                box = keeper.start("script", {1: writes[0], 2: writes[1], JOB: work}, **limits)
+        finally:
+            for w in writes:
+                os.close(w)
+        try:
+            why, texts = _collect(reads, [most, OUTPUT], Watch([box], rules.limit_s))
+            code, cpu = box.end()
+        finally:
+            box.leave()
     finally:
-        box.leave()
         for r in reads:
             os.close(r)
     if why is None and code == -signal.SIGKILL and cpu >= limits["cpu_s"] - 0.5:

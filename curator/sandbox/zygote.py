@@ -170,7 +170,11 @@ class _Server:
         if not data:
             return False
         order = json.loads(data)
-        pid = -1
+        if "kill" in order:  # whoever asked for it has no descriptor to end it by
+            for pid in [p for p, number in self.ids.items() if number == order["kill"]]:
+                os.kill(pid, signal.SIGKILL)
+            return True
+        pid, folder = -1, None
         try:
             folder = None if self.isolate else tempfile.mkdtemp(prefix="curator-box-")
             pid = self._fork()
@@ -181,6 +185,11 @@ class _Server:
                 self.folders[pid] = folder
             self._started(order["id"], pid)
         except OSError as e:
+            if pid > 0:  # nobody could be told of it
+                self.ids.pop(pid, None)
+                os.kill(pid, signal.SIGKILL)
+            elif folder:
+                shutil.rmtree(folder, ignore_errors=True)
             self._tell({"id": order["id"], "failed": str(e)})
         finally:
             for descriptor in fds:

@@ -9,11 +9,13 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from leftovers import assert_nothing_left
 
-from curator.sandbox import keeper
+from curator.sandbox import clock, keeper
 from curator.sandbox.extract import assemble
 from curator.sandbox.judge import judge_code, refusal
 from curator.sandbox.task import CodeTask
@@ -238,6 +240,72 @@ def test_from_threads_and_processes():
 def test_a_dead_server_is_started_again():
     keeper.shared().process.kill()
     assert judge(SQUARE).verdict == "correct"
+
+
+def test_a_server_that_hangs_up_is_dead_at_once():
+    """Its end of the channel closes before its process is gone; whoever asks meanwhile gets a new server."""
+    import psutil
+
+    first = keeper.shared()
+    outer = psutil.Process(first.process.pid)
+    (inner,) = outer.children()
+    outer.suspend()  # as slow as can be
+    try:
+        inner.kill()
+        with pytest.raises(RuntimeError, match="server died"):
+            first.ended(first.start("script", {}, memory=1 << 28, cpu_s=1, disk=1 << 20).number)
+        assert judge(SQUARE).verdict == "correct"
+    finally:
+        outer.resume()
+    assert first.process.wait(60) is not None
+
+
+def test_a_box_that_cannot_be_watched_is_ended(monkeypatch):
+    """No descriptor is left for it here, and it would sleep for ever: the server ends it, and a second try is made."""
+    failed = []
+
+    def box(self, number, received):
+        if failed:
+            return boxed(self, number, received)
+        failed.append(number)
+        for descriptor in received:
+            os.close(descriptor)
+        return boxed(self, number, [])  # as the kernel leaves it
+
+    boxed = keeper.Keeper._boxed
+    monkeypatch.setattr(keeper.Keeper, "_boxed", box)
+    assert judge("import time\ntime.sleep(999)", limit_s=0.2).verdict == "timeout"
+    assert failed
+    assert_nothing_left()
+
+
+def test_an_ended_box_keeps_its_clocks():
+    """They are looked at when there is output to read, and the program may be gone by then."""
+    work = {"setup": "", "program": "import time\nwhile time.process_time() < 0.3: pass\nprint(1)", "stdin": ""}
+    read, write = os.pipe()
+    with clock.job(work) as order:
+        fds = {1: write, 2: write, clock.JOB: order}
+        box = keeper.shared().start("script", fds, memory=1 << 28, cpu_s=9, disk=1 << 20)
+    os.close(write)
+    while box.clocks()[0] < 0.2:
+        time.sleep(0.01)
+    assert os.read(read, 9) == b"1\n"
+    box.keeper.ended(box.number)
+    assert box.clocks()[0] >= 0.2
+    box.over = True
+    box.leave()
+    os.close(read)
+
+
+def test_a_thread_that_waits_for_a_processor_makes_no_timeout():
+    """The idiom of contests: the main thread only waits for the one that works, and a busy machine makes it wait long."""
+    program = (
+        "import threading, time\ndef main():\n    while time.process_time() < 0.6: pass\n    print(int(input()) + 1)\n"
+        "t = threading.Thread(target=main)\nt.start()\nt.join()"
+    )
+    items = [CodeTask(program, {"inputs": ["1"], "outputs": ["2"]})] * (5 * (os.cpu_count() or 1))
+    verdicts = judge_code(items, limit_s=0.8, parallel=len(items))
+    assert {(v.verdict, v.detail) for v in verdicts} == {("correct", None)}
 
 
 def test_check_splits_into_its_asserts():
