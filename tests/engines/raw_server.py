@@ -21,12 +21,15 @@ class Visit:
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number, self.reader, self.writer = number, reader, writer
+        self.asked, self.over = asyncio.Event(), asyncio.Event()  # a request was read; the script has ended
 
     async def request(self) -> bytes:
         """Read one request; returns its body. Raises IncompleteReadError where the client is gone."""
         self.head = await self.reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: *(\d+)", self.head, re.I)
-        return await self.reader.readexactly(int(length[1]) if length else 0)
+        body = await self.reader.readexactly(int(length[1]) if length else 0)
+        self.asked.set()
+        return body
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -57,6 +60,13 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
+    async def asked(self, number: int) -> Visit:
+        """Wait until a connection has asked something."""
+        while len(self.visits) <= number:
+            await asyncio.sleep(0.005)
+        await self.visits[number].asked.wait()
+        return self.visits[number]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -69,6 +79,7 @@ class RawServer:
             pass
         finally:
             writer.close()
+            visit.over.set()
             self.tasks.discard(task)
 
 

@@ -126,7 +126,7 @@ def test_duplicates_under_way_share_one_question():
 
 
 def test_a_cancelled_asker_does_not_take_the_others_with_it():
-    raw = Fake(delay=0.05)
+    raw = Fake(delay=0.5)
     engine = managed(raw)
 
     async def main():

@@ -73,7 +73,7 @@ def test_killed_with_worker_processes(server, tmp_path, problems, monkeypatch):
 
 
 def test_a_live_run_keeps_others_out_of_its_folder(server, tmp_path, problems):
-    child = start(server, tmp_path / "r", problems, tmp_path / "r.log")
+    child = child_of(server, fault_pipeline, tmp_path / "r", problems, tmp_path / "r.log", 5 * DELAY, 0)
     while not (tmp_path / "r/run.json").exists():
         time.sleep(0.01)
     with pytest.raises(FolderLocked, match=str(child.pid)):

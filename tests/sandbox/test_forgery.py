@@ -159,7 +159,7 @@ def test_no_message_is_believed(name):
     if not (isinstance(value, dict) and value["t"] == "remote"):
         tests = [t for t in tests if "P" not in t]  # an expected value that is the program's own plain value: see docs
     for test in tests:
-        verdict = judge_code([CodeTask(program, [test])], limit_s=1)[0]
+        verdict = judge_code([CodeTask(program, [test])], limit_s=10)[0]
         assert verdict.verdict in {"incorrect", "error"}, (test, verdict)
 
 
