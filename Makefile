@@ -29,7 +29,7 @@ docs: .venv/.dev  ## write the generated pages again
 bench: .venv/.dev  ## every benchmark that runs without a GPU; results in benchmarks/results
 	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-pocket: .venv/.dev  ## train the pocket model from nothing (about 89 minutes on two cores with bf16 instructions), then evaluate it
+pocket: .venv/.dev  ## train the pocket model from nothing (75 to 90 minutes on two cores with bf16 instructions), then evaluate it
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m curator.pocket.train
 	$(BIN)/python benchmarks/pocket.py
 	$(BIN)/python -m curator.pocket.card
