@@ -27,8 +27,8 @@ class Managed(Around):
     """A raw engine with memory and limits; it satisfies `Engine` itself.
 
     Each sample is looked up by its key; only missing ones are asked, in runs of consecutive sample numbers. Requests
-    for one key that overlap share one question. Errors are never stored. An answer that was cut, at `max_tokens` or at
-    the context, is asked again where there is more room.
+    for one key that overlap share one question. Errors are never stored. An answer that was cut at `max_tokens` is
+    asked again where there is more room, one that the context cut in every other context.
     """
 
     def __init__(
@@ -201,8 +201,8 @@ class Managed(Around):
         if self.store is None:
             return None
         payload = self.store.get(key, limit)
-        if payload is None and self.max_context is not None:
-            payload = self.store.get(kept.cut_key(key, self.max_context), limit)
+        if payload is None and (context := self.max_context) is not None:
+            payload = self.store.get(kept.cut_key(key, context), limit)
         return None if payload is None else kept.unpack(payload)
 
     def counted(self, tokens: int, error: str | None) -> None:

@@ -214,7 +214,7 @@ class Keeper:
         if self.owner != os.getpid():  # a fork leaves it to its owner
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(60)  # it ends its boxes first
+            self.process.wait(5)
         self.process.kill()
         self.process.wait()
 

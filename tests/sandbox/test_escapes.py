@@ -252,7 +252,7 @@ HOSTILE: dict[str, tuple[str, object, set[str]]] = {
     "catches everything": ("while True:\n    try:\n        while True: pass\n    except BaseException: pass",
                            ["assert f()"], {"timeout"}),
     "memory bomb": ("def f(): return len('x' * (1 << 40))", ["assert f()"], {"error"}),
-    "memory bomb in small pieces": ("def f():\n    a = []\n    while True: a.append(bytearray(1 << 20))", ["assert f()"], {"error", "timeout"}),
+    "memory bomb in small pieces": ("def f():\n    a = []\n    while True: a.append(bytearray(1 << 20))", ["assert f()"], {"error"}),
     "huge number": ("def f(): return 10 ** (10 ** 10)", ["assert f()"], {"error", "timeout"}),
     "recursion": ("def f(): return f()", ["assert f()"], {"incorrect"}),
     "recursion past the limit": (
@@ -264,12 +264,12 @@ HOSTILE: dict[str, tuple[str, object, set[str]]] = {
     "endless output": ("while True: print('x' * 1000)", {"inputs": [""], "outputs": ["x"]}, {"incorrect"}),
     "endless output to standard error": (
         "import sys\nwhile True: sys.stderr.write('x' * 1000)", {"inputs": [""], "outputs": ["x"]}, {"timeout"}),
-    "one huge line": ("print('x' * (1 << 26))", {"inputs": [""], "outputs": ["x"]}, {"incorrect", "timeout"}),
+    "one huge line": ("print('x' * (1 << 26))", {"inputs": [""], "outputs": ["x"]}, {"incorrect"}),
     "huge value": ("def f(): return ['x' * 99] * 2_000_000", ["assert f() == 1"], {"incorrect", "error", "timeout"}),
     "fills the disk": (
-        "def f():\n    with open('big', 'wb') as b:\n        while True: b.write(b'x' * (1 << 20))", ["assert f()"], {"incorrect", "timeout"}),
+        "def f():\n    with open('big', 'wb') as b:\n        while True: b.write(b'x' * (1 << 20))", ["assert f()"], {"incorrect"}),
     "fills the disk with files": (
-        "def f():\n    for i in range(10**7): open(str(i), 'w').close()", ["assert f()"], {"incorrect", "timeout"}),
+        "def f():\n    for i in range(10**7): open(str(i), 'w').close()", ["assert f()"], {"incorrect"}),
     "deletes what it can": (
         "import shutil\nshutil.rmtree('/', ignore_errors=True)\ndef f(): return 1", ["assert f() == 2"], {"incorrect"}),
     "closes every descriptor": ("import os\ndef f(): os.closerange(0, 100)", ["assert f()"], {"incorrect", "error"}),
@@ -283,7 +283,7 @@ HOSTILE: dict[str, tuple[str, object, set[str]]] = {
 
 def test_hostile_programs_are_named_and_leave_nothing(outside):
     items = [CodeTask(program, tests) for program, tests, _ in HOSTILE.values()]
-    verdicts = judge_code(items, limit_s=0.5, memory_mb=256, parallel=len(items))
+    verdicts = judge_code(items, limit_s=1, memory_mb=256, parallel=len(items))  # CPU: a slow machine needs more
     found = {n: v for n, v in zip(HOSTILE, verdicts, strict=True)}
     assert {n: (v.verdict, v.detail) for n, v in found.items() if v.verdict not in HOSTILE[n][2]} == {}
     assert_nothing_left()
@@ -302,8 +302,8 @@ def test_two_hundred_at_once_leave_nothing():
     assert wrong == []
     assert_nothing_left()
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before
-    assert threading.active_count() <= threads
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert threading.active_count() == threads
 
 
 def test_a_killed_parent_leaves_nothing(tmp_path):
